@@ -1,0 +1,1 @@
+"""What may vary: parameter domains, and one module of declared parameters per model family."""

@@ -1,0 +1,1 @@
+"""How one model is trained: the family contract, the one training loop, the Ray trainable, the families."""

@@ -1,0 +1,97 @@
+"""What a model family must provide, and nothing else: the loop, resume, accounting and tracking are shared.
+
+`loss` must work under `torch.func.functional_call` and `vmap`: no Python branch on a tensor's value, no
+change of module state. State without a gradient (code usage, counts) goes in and comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.domains import Params, Space
+from trainables.dataset import Array, Dataset, Metric
+
+State = dict[str, Tensor]
+Batch = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The parts of one loss, kept apart so that they can be logged, weighed and accounted one by one.
+
+    Args:
+        terms: Unweighted terms, scalars, by name.
+        weights: The factor on each term, by the same names.
+        metrics: Further scalars worth a training curve.
+    """
+
+    terms: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor | float]
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Tensor:
+        """What is optimised: the dot product of terms and weights, a scalar."""
+        weighted = [self.weights[name] * term for name, term in self.terms.items()]
+        return torch.stack([part for part in weighted if isinstance(part, Tensor)]).sum()
+
+
+class Family(Protocol):
+    """One model family: a package with a module-level ``FAMILY`` of this shape."""
+
+    name: str
+    space: Space
+    metrics: Mapping[str, Metric]
+
+    def fingerprint(self, params: Params, root: Path | None) -> str:
+        """Return the data's hash without loading torch; raise `DataError` when the data cannot be read."""
+        ...
+
+    def load_data(self, params: Params, root: Path | None) -> Dataset:
+        """Return the splits; ``root`` is the user's own data, None for the default."""
+        ...
+
+    def build(self, params: Params, dataset: Dataset, seed: int) -> nn.Module:
+        """Return a fresh model whose direct children are the modules that gradient accounting names."""
+        ...
+
+    def initial_state(self, model: nn.Module, params: Params) -> State:
+        """Return the state without a gradient that `loss` takes and returns."""
+        ...
+
+    def loss(
+        self,
+        model: nn.Module,
+        state: State,
+        batch: Batch,
+        params: Mapping[str, object],
+        generator: torch.Generator,
+    ) -> tuple[LossTerms, State]:
+        """Return the loss of one batch and the next state; vmappable over parameters, state and weights."""
+        ...
+
+    def update_state(self, model: nn.Module, state: State, params: Params, step: int) -> State:
+        """Return the state after optimiser step ``step`` (from 1); may change parameters in place."""
+        ...
+
+    def evaluate(self, model: nn.Module, state: State, split: Batch, params: Params) -> dict[str, float]:
+        """Return the metrics of a whole split; the names never depend on the values."""
+        ...
+
+    def examples(self, model: nn.Module, state: State, dataset: Dataset, params: Params) -> dict[str, Array]:
+        """Return a few inputs beside their reconstructions, for the picture of one trial."""
+        ...
+
+    def draw_examples(self, examples: Mapping[str, Array], path: Path) -> None:
+        """Draw what `examples` returned into a PNG at ``path``; imports no torch."""
+        ...
+
+    def without_gradient(self, params: Params) -> dict[str, str]:
+        """Return the modules that get no gradient at these parameters, each with the reason."""
+        ...
