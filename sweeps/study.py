@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import re
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from search_spaces.domains import Params, Space, SpaceError, Value, did_you_mean
+from search_spaces.domains import Space, SpaceError, Value, did_you_mean
 from search_spaces.errors import RefusedError
 
 
@@ -154,7 +155,7 @@ def import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise StudyError(f"Study file {path} is not a Python file. Its name must end in .py.")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))
+    make_importable(path.parent.resolve())
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # a user's file may fail in any way; all of them are one refusal
@@ -162,6 +163,14 @@ def import_file(path: Path) -> ModuleType:
             f"{path}:{failing_line(error, path)}: {type(error).__name__}: {error}. Mend the study file."
         ) from error
     return module
+
+
+def make_importable(folder: Path) -> None:
+    """Put ``folder`` on the path of this process and of the workers it starts: a study may bring its family."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+        inherited = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([inherited] if inherited else [])])
 
 
 def failing_line(error: BaseException, path: Path) -> int:

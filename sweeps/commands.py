@@ -1,0 +1,355 @@
+"""The ``sweeps`` command line: one function per verb, each a few calls long.
+
+Exit status: 0 done; 1 some trial failed or is unfinished, the rest is recorded; 2 refused, nothing was
+started. Nothing heavy is imported at module level: ``sweeps --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from search_spaces.domains import Value
+from search_spaces.errors import RefusedError
+from sweeps.data_commands import data
+from sweeps.study import Study, load_study, study_names
+
+OUT = Path("outputs")
+REFUSED = 2
+PLAIN_WIDTH = 140
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class DurationType(click.ParamType):
+    """Seconds, written as ``90s``, ``15m``, ``2h`` or a plain number."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value))
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is not a duration above 0. Write it as 90s, 15m or 2h.", param, ctx)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def study_options(command: Command) -> Command:
+    """Add the options that say which trials a study consists of."""
+    for option in reversed(
+        [
+            click.option("--seeds", type=click.IntRange(1), help="Number of seeds per cell."),
+            click.option("--epochs", type=click.IntRange(1), help="Epochs per trial."),
+            click.option(
+                "--set", "settings", multiple=True, metavar="NAME=V1[,V2]", help="Fix or sweep a parameter."
+            ),
+            click.option("--data", "data_root", type=click.Path(path_type=Path), help="Your own data."),
+            out_option,
+            json_option,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder of all results."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+uri_option = click.option(
+    "--tracking-uri", help="MLflow store. [default: $MLFLOW_TRACKING_URI, or OUT/mlflow.db]"
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="counterpoise", prog_name="sweeps")
+def cli() -> None:
+    r"""Sweeps over loss weights on Ray, tracked in MLflow, answered with verdicts.
+
+    \b
+    sweeps list                          studies that come with the project
+    sweeps plan compare_globals_heads    what would run
+    sweeps run compare_globals_heads     run it; again to resume or extend it
+
+    Exit status: 0 done; 1 some trial failed or is unfinished; 2 refused, nothing was started.
+    """
+
+
+cli.add_command(data)
+
+
+@cli.command("list")
+@json_option
+def list_studies(as_json: bool) -> None:
+    """List the studies that come with the project."""
+    from rich.table import Table
+
+    studies = [load_study(name) for name in study_names()]
+    if as_json:
+        print_json([{"name": s.name, "family": s.family, "question": s.question} for s in studies])
+        return
+    table = Table(box=None, header_style="dim")
+    for name in ("study", "family", "cells x seeds", "question"):
+        table.add_column(name)
+    for study in studies:
+        n_cells = len_product(study.grid)
+        table.add_row(study.name, study.family, f"{n_cells} x {len(study.seed_list)}", study.question)
+    console().print(table)
+
+
+@cli.command()
+@click.argument("study")
+@study_options
+@click.pass_obj
+def plan(given: Study | None, study: str, as_json: bool, **options: Any) -> None:
+    r"""Show what a study would run: cells, seeds, what is finished. Starts nothing.
+
+    \b
+    sweeps plan compare_globals_heads
+    sweeps plan compare_globals_heads --seeds 5 --set latent_dim=2,8
+    """
+    from sweeps.plan_view import plan_facts, plan_text
+
+    planned = planned_from(given or load_study(study), **options)
+    if as_json:
+        print_json(plan_facts(planned))
+    else:
+        console().print(plan_text(planned))
+
+
+@cli.command()
+@click.argument("study", required=False)
+@study_options
+@uri_option
+@click.option("--address", help="Ray cluster. [default: a running local one, else this machine]")
+@click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
+@click.option("--gpus-per-trial", type=click.FloatRange(0), default=0.0, show_default=True)
+@click.option("--time-budget", "time_budget_s", type=DurationType(), help="Stop after this time, such as 2h.")
+@click.option(
+    "--max-failures", type=click.IntRange(0), default=3, show_default=True, help="Retries of a dead process."
+)
+@click.pass_obj
+def run(
+    given: Study | None, study: str | None, as_json: bool, tracking_uri: str | None, **options: Any
+) -> int:
+    r"""Run a study and report its answer; run it again to resume or extend it.
+
+    \b
+    sweeps run compare_globals_heads
+    sweeps run compare_globals_heads --seeds 5 --epochs 10 --set latent_dim=2,8
+    sweeps run my_study.py --address auto --gpus-per-trial 0.25
+    """
+    from sweeps.plan import RunOptions
+    from sweeps.reporting import publish, write_sweep_report
+    from sweeps.sweep import execute
+    from sweeps.tracking import default_uri
+
+    if given is None and study is None:
+        raise RefusedError("No study given. Name one of `sweeps list`, or the path of a study file.")
+    run_names = ("address", "cpus_per_trial", "gpus_per_trial", "time_budget_s", "max_failures")
+    run_options = RunOptions(**{name: options.pop(name) for name in run_names})
+    planned = planned_from(given or load_study(str(study)), **options)
+    uri = tracking_uri or default_uri(options["out"])
+    screen = console(stderr=as_json)
+    screen.print(
+        f"{planned.study.name} {planned.sweep_id}: {len(planned.open_trials)} of {len(planned.trials)} trials to train",
+        highlight=False,
+    )
+    outcome = execute(planned, run_options, uri, screen)
+    report = write_sweep_report(outcome.folder, screen, redraw=outcome.trained > 0)
+    problem = publish(outcome.folder, uri, changed=outcome.trained > 0)
+    facts = {
+        "sweep_id": planned.sweep_id,
+        "records": str(outcome.folder),
+        "report": str(report),
+        "states": dict(outcome.states),
+        "trained": outcome.trained,
+        "wall_s": round(outcome.wall_s, 1),
+        "tracking_uri": uri,
+        "problem": problem,
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        from sweeps.reporting import closing_lines
+
+        screen.print(closing_lines(facts, options["out"]), highlight=False, soft_wrap=True)
+    return outcome.exit_code
+
+
+@cli.command()
+@click.argument("sweep", required=False)
+@click.option("--records", type=click.Path(path_type=Path), help="Any folder of records, whoever wrote it.")
+@click.option(
+    "--out", "report_out", type=click.Path(path_type=Path), help="Where to write. [default: SWEEP/report]"
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=OUT,
+    show_default=True,
+    help="Folder of all results.",
+)
+@json_option
+def report(
+    sweep: str | None, records: Path | None, report_out: Path | None, results: Path, as_json: bool
+) -> None:
+    r"""Write report.html, report.json, cells.csv and the figures of a sweep, and print its verdicts.
+
+    \b
+    sweeps report compare_globals_heads         its latest sweep
+    sweeps report 7f3a2c91d0                    a sweep by id
+    sweeps report --records /data/run1 --out /tmp/report
+    """
+    from sweeps.reporting import find_sweep, write_sweep_report
+
+    if (sweep is None) == (records is None):
+        raise RefusedError("Give either a sweep (from `sweeps status`) or --records DIR.")
+    folder = records or find_sweep(results, str(sweep))
+    path = write_sweep_report(folder, console(stderr=as_json), redraw=True, out=report_out)
+    if as_json:
+        click.echo((path.parent / "report.json").read_text())
+    else:
+        console().print(f"report  {path}", highlight=False, soft_wrap=True)
+
+
+@cli.command()
+@click.argument("sweep", required=False)
+@out_option
+@uri_option
+@json_option
+def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) -> int:
+    """Send to MLflow what it has not got: of one sweep, or of all under OUT."""
+    from sweeps.reporting import find_sweep, publish
+    from sweeps.status import sweep_folders
+    from sweeps.tracking import default_uri
+
+    uri = tracking_uri or default_uri(out)
+    folders = [find_sweep(out, sweep)] if sweep else sweep_folders(out)
+    problems = {str(folder): publish(folder, uri, changed=True) for folder in folders}
+    if as_json:
+        print_json({"tracking_uri": uri, "sweeps": problems})
+    for folder, problem in problems.items():
+        if not as_json:
+            click.echo(f"{folder}: {problem or 'complete in MLflow'}")
+    return 1 if any(problems.values()) else 0
+
+
+@cli.command()
+@click.argument("sweep", required=False)
+@out_option
+@json_option
+def status(sweep: str | None, out: Path, as_json: bool) -> None:
+    """Show the sweeps under OUT, or the trials of one: states, epochs, errors."""
+    from sweeps.reporting import find_sweep
+    from sweeps.status import sweep_rows, table_of, trial_rows
+
+    rows = trial_rows(find_sweep(out, sweep)) if sweep else sweep_rows(out)
+    if as_json:
+        print_json(rows)
+    else:
+        console().print(table_of(rows) if rows else f"No sweeps under {out}. Start one with `sweeps run`.")
+
+
+@cli.command()
+@out_option
+@uri_option
+@click.option("--port", type=int, default=5000, show_default=True)
+def ui(out: Path, tracking_uri: str | None, port: int) -> None:
+    """Serve the MLflow UI over this project's store, on this machine only."""
+    from sweeps.tracking import default_uri
+
+    uri = tracking_uri or default_uri(out)
+    artifacts = (out / "mlartifacts").resolve().as_uri()
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        uri,
+        "--default-artifact-root",
+        artifacts,
+    ]
+    click.echo(f"MLflow UI over {uri}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(port)])
+
+
+@cli.command()
+@out_option
+@uri_option
+@json_option
+def doctor(out: Path, tracking_uri: str | None, as_json: bool) -> int:
+    """Check what a sweep needs: packages, data, output folder, tracking store, cores, memory, GPUs."""
+    from sweeps.doctor import checks
+    from sweeps.tracking import default_uri
+
+    found = checks(out, tracking_uri or default_uri(out))
+    if as_json:
+        print_json([asdict(check) for check in found])
+    else:
+        for check in found:
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
+    return 0 if all(check.ok for check in found) else REFUSED
+
+
+def planned_from(study: Study, **options: Any) -> Any:
+    """Return the plan of ``study`` under the options of `study_options`."""
+    from sweeps.plan import make_plan
+    from trainables.families import load_family
+
+    space = load_family(study.family).space
+    settings: dict[str, list[Value]] = {}
+    for setting in options["settings"]:
+        name, separator, values = setting.partition("=")
+        if not separator or not values:
+            raise RefusedError(f"--set {setting!r} is not NAME=VALUE. Write --set globals_beta=0,1,10.")
+        settings[name] = [space.parse(name, text) for text in values.split(",")]
+    changes = {name: options[name] for name in ("seeds", "epochs") if options[name] is not None}
+    return make_plan(
+        replace(study, **changes).with_parameters(settings), options["out"], options["data_root"]
+    )
+
+
+def len_product(grid: Mapping[str, Sequence[Value]]) -> int:
+    """Return the number of cells of a grid."""
+    product = 1
+    for values in grid.values():
+        product *= len(values)
+    return product
+
+
+def console(*, stderr: bool = False) -> Any:
+    """Return a rich console; plain text, unwrapped, when its output is not a terminal."""
+    from rich.console import Console
+
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=PLAIN_WIDTH)
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON value."""
+    click.echo(json.dumps(content, indent=2, default=str))
+
+
+def run_cli(arguments: Sequence[str], study: Study | None = None) -> int:
+    """Run the command line; return the exit status. Every refusal is one line on standard error."""
+    try:
+        result = cli.main(args=list(arguments), prog_name="sweeps", standalone_mode=False, obj=study)
+    except RefusedError as error:
+        click.echo(f"sweeps: {error}", err=True)
+        return REFUSED
+    except click.ClickException as error:
+        error.show()
+        return REFUSED
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. What is recorded stays; run it again to resume.", err=True)
+        return 130
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,76 @@
+"""``sweeps data``: making, importing and looking at the data that families train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from search_spaces.errors import RefusedError
+
+
+@click.group()
+def data() -> None:
+    """Make or import data for a family."""
+
+
+@data.group()
+def generate() -> None:
+    """Simulate data."""
+
+
+@data.group("import")
+def import_() -> None:
+    """Convert data from another format."""
+
+
+@generate.command("events")
+@click.option("--n", "n_events", type=click.IntRange(10), default=100_000, show_default=True, help="Events.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
+def generate_events_command(n_events: int, seed: int, out: Path) -> None:
+    r"""Simulate proton collisions with Pythia 8 and FastJet (extra: events).
+
+    \b
+    sweeps data generate events --n 100000 --seed 1 --out events.parquet
+    sweeps run compare_globals_heads --data events.parquet
+    """
+    from trainables.globals_autoencoder.event_card import event_card
+    from trainables.globals_autoencoder.events import write_events
+    from trainables.globals_autoencoder.generate import generate_events
+
+    require_suffix(out)
+    table = generate_events(n_events, seed)
+    write_events(table, out)
+    card = out.with_suffix(".md")
+    card.write_text(event_card(table, out))
+    click.echo(f"{table.num_rows} events in {out}, described in {card}")
+
+
+@import_.command("events")
+@click.argument("csv", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
+@click.option("--strict", is_flag=True, help="Refuse the file at its first malformed line.")
+def import_events_command(csv: Path, out: Path, strict: bool) -> None:
+    r"""Convert a CSV of the DarkMachines or four-tops challenge (MeV) to this project's schema (GeV).
+
+    \b
+    sweeps data import events TTbar.csv --out events.parquet
+    """
+    from trainables.globals_autoencoder.challenge_csv import import_events
+    from trainables.globals_autoencoder.events import write_events
+
+    require_suffix(out)
+    result = import_events(csv, strict=strict)
+    write_events(result.table, out)
+    click.echo(f"{result.table.num_rows} events in {out}")
+    if result.n_skipped:
+        click.echo(f"{result.n_skipped} of {result.n_read} lines were skipped; see --strict.")
+        for problem in result.first_problems:
+            click.echo(f"  {problem}")
+
+
+def require_suffix(out: Path) -> None:
+    """Raise `RefusedError` unless ``out`` names a Parquet file."""
+    if out.suffix != ".parquet":
+        raise RefusedError(f"--out {out} does not end in .parquet. Events are written as Parquet.")

@@ -1,0 +1,211 @@
+"""One execution of a study, from its plan to finished records and their mirror in MLflow.
+
+`execute` reads top to bottom as a trial travels: data, lock, records, tracker, Ray, and back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search_spaces.errors import RefusedError
+from sweeps.plan import Plan, RunOptions, axes_of
+from sweeps.progress import LiveProgress, Progress
+from sweeps.records import SCHEMA_VERSION, SWEEP_FILE, RecordWriter, read_records, read_sweep
+from sweeps.tracking import MlflowStore, Tracker
+from trainables.dataset import Dataset
+from trainables.families import load_family
+
+DRAIN_S = 60.0
+VERSIONED = ("counterpoise", "ray", "torch", "mlflow", "optuna", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution ended.
+
+    Args:
+        folder: Folder of the sweep's records.
+        states: Number of the plan's trials per state; ``missing`` for those not begun.
+        trained: Trials that this execution trained.
+        wall_s: Seconds it took.
+        unsent: Trials that MLflow has not got.
+        problem: Why not, None when it has all.
+    """
+
+    folder: Path
+    states: Counter[str]
+    trained: int
+    wall_s: float
+    unsent: int
+    problem: str | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every trial ended as planned, 1 when one failed or was not finished."""
+        return 1 if any(self.states[state] for state in ("failed", "running", "missing")) else 0
+
+
+def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console) -> Outcome:
+    """Run what is open in ``plan`` and leave complete records.
+
+    Args:
+        plan: What to run.
+        options: How to run it.
+        tracking_uri: MLflow store of the mirror.
+        console: Where progress is shown.
+
+    Raises:
+        RefusedError: If data, folder or cluster is not usable; nothing has been started.
+    """
+    started = time.monotonic()
+    datasets = load_datasets(plan)
+    with only_writer(plan.folder):
+        sweep = describe(plan, datasets)
+        records = RecordWriter(plan.folder, sweep)
+        tracker = start_tracker(plan, tracking_uri, sweep)
+        try:
+            train(plan, options, records, tracker, datasets, console)
+        finally:
+            unsent = tracker.drain(DRAIN_S)
+            note_run_ids(records, tracker)
+            records.compact()
+    rows = [records.trials.get(trial.trial_id) for trial in plan.trials]
+    states = Counter("missing" if row is None else row.state for row in rows)
+    wall_s = time.monotonic() - started
+    return Outcome(plan.folder, states, len(plan.open_trials), wall_s, unsent, tracker.problem)
+
+
+def train(
+    plan: Plan,
+    options: RunOptions,
+    records: RecordWriter,
+    tracker: Tracker,
+    datasets: dict[str, Dataset],
+    console: Console,
+) -> None:
+    """Take over what other sweeps have finished, and train the rest on Ray."""
+    from sweeps.driver import SweepWriter, ray_session, train_open_trials
+
+    kind = LiveProgress if console.is_terminal else Progress
+    with kind(plan.study.objective, len(plan.open_trials), plan.study.epochs, console) as progress:
+        writer = SweepWriter(plan, records, tracker, progress)
+        for trial in plan.trials:
+            row, source = plan.finished.get(trial.trial_id, (None, plan.folder))
+            if row is not None and source != plan.folder:
+                writer.adopt(trial, row, source)
+        if plan.open_trials:
+            with ray_session(options):
+                train_open_trials(plan, options, writer, datasets)
+
+
+def load_datasets(plan: Plan) -> dict[str, Dataset]:
+    """Return the data of the open trials by data key, each loaded once; the first check of its contents."""
+    family = load_family(plan.study.family)
+    first = {trial.data_key: trial.params for trial in reversed(plan.open_trials)}
+    return {key: family.load_data(params, plan.data_root) for key, params in first.items()}
+
+
+def start_tracker(plan: Plan, tracking_uri: str, sweep: dict[str, Any]) -> Tracker:
+    """Return a tracker that sends the plan's trials, those of earlier starts first."""
+    folders = {trial.trial_id: plan.folder / trial.folder for trial in plan.trials}
+    out = plan.folder.parent.parent
+    return Tracker(lambda: MlflowStore(tracking_uri, sweep, out), read_records(plan.folder), folders)
+
+
+def note_run_ids(records: RecordWriter, tracker: Tracker) -> None:
+    """Write MLflow's run ids into the records where they are new."""
+    for trial_id, run_id in tracker.run_ids().items():
+        row = records.trials.get(trial_id)
+        if row is not None and row.mlflow_run_id != run_id:
+            records.record_trial(replace(row, mlflow_run_id=run_id))
+
+
+def describe(plan: Plan, datasets: dict[str, Dataset]) -> dict[str, Any]:
+    """Return the contents of ``sweep.json``; what an earlier start has said of data and origin is kept."""
+    family, study = load_family(plan.study.family), plan.study
+    earlier = read_sweep(plan.folder) if (plan.folder / SWEEP_FILE).exists() else {}
+    data = next(iter(datasets.values()), None)
+    resolved = plan.trials[0].params
+    seeds = sorted({*study.seed_list, *earlier.get("study", {}).get("seeds", [])})
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "sweep_id": plan.sweep_id,
+        "study": {**asdict(study), "grid": {k: list(v) for k, v in study.grid.items()}, "seeds": seeds},
+        "family": study.family,
+        "axes": axes_of(study, family.space),
+        "metrics": {name: asdict(metric) for name, metric in family.metrics.items()},
+        "baselines": dict(data.baselines) if data else earlier.get("baselines", {}),
+        "params": {name: value for name, value in resolved.items() if name not in study.grid},
+        "provenance": earlier.get("provenance") or provenance(plan),
+    }
+
+
+def provenance(plan: Plan) -> dict[str, Any]:
+    """Return where the numbers come from: code, data, versions, hardware, time."""
+    return {
+        "git_sha": git("rev-parse", "HEAD"),
+        "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "code_version": plan.code_version,
+        "data_fingerprint": ", ".join(dict.fromkeys(trial.data_key for trial in plan.trials)),
+        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: found for name in VERSIONED if (found := installed(name))},
+    }
+
+
+def installed(package: str) -> str | None:
+    """Return the installed version of a package, None when it is absent."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def git(*arguments: str) -> str | None:
+    """Return what git says about the folder of this code, None where there is no repository."""
+    folder = Path(__file__).parent
+    result = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the sweep's lock, so that two drivers never write one sweep.
+
+    Raises:
+        RefusedError: If another process holds it, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise RefusedError(
+            f"Output folder {folder} is not writable: {error.strerror}. Choose another with --out."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise RefusedError(
+                f"Sweep {folder.name} is being run by process {lock.read().strip() or 'unknown'}. "
+                "Wait for it, or end it; then run this again."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

@@ -1,0 +1,288 @@
+"""MLflow as a mirror of the records: written from a background thread, in batches, never waited for.
+
+The layout is one experiment per study, one parent run per sweep, one child run per trial. Run ids cannot
+be chosen, so a run is found by its tags (``sweep_id``, ``trial_id``), and every push may be repeated: a
+parameter or metric that is sent again with its recorded time is the same row in MLflow's store. So a
+kill between a push and its note doubles nothing, and a server that was away gets the rest when it is
+back, or through `sweeps sync`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweeps.records import EpochRow, Records, TrialRow
+
+PUSH_EVERY_S = 5.0
+RETRY_EVERY_S = 3.0
+REQUEST_TIMEOUT_S = 10
+METRICS_PER_BATCH = 1000  # MLflow's limit
+RUN_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED", "failed": "FAILED"}
+TRIAL_FILES = ("config.yaml", "run.log", "model.pt", "facts/metrics.csv")
+KEPT_IN_RECORDS_ONLY = ("grad_norm/", "grad_cos/", "lr")
+logger = logging.getLogger(__name__)
+
+
+def default_uri(out: Path) -> str:
+    """Return the tracking URI of the environment, or the SQLite store beside the results."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(out / 'mlflow.db').resolve()}"
+
+
+def shown_in_mlflow(metric: str) -> bool:
+    """Return whether a metric becomes an MLflow key.
+
+    Accounting per module and per pair stays in the records: the compare view is usable up to some forty keys.
+    """
+    return metric.count("/") < 2 and not metric.startswith(KEPT_IN_RECORDS_ONLY)
+
+
+@dataclass
+class Pending:
+    """What one trial still has to send."""
+
+    row: TrialRow
+    epochs: list[EpochRow] = field(default_factory=list)
+    folder: Path | None = None
+
+
+class MlflowStore:
+    """One sweep's runs in an MLflow tracking store; every call may raise while the store is away.
+
+    Args:
+        uri: Tracking URI.
+        sweep: Contents of ``sweep.json``.
+        out: Folder of all results; artifacts of the embedded store go there.
+    """
+
+    def __init__(self, uri: str, sweep: dict[str, Any], out: Path) -> None:
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_TIMEOUT_S))
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        from mlflow.tracking import MlflowClient
+
+        self.client = MlflowClient(tracking_uri=uri)
+        self.sweep, self.study = sweep, sweep["study"]
+        local_artifacts = (out / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite") else None
+        self.experiment_id = self._experiment(self.study["name"], local_artifacts)
+        self.parent_id = self._parent()
+        self.children = self._children()
+
+    def _experiment(self, name: str, artifact_location: str | None) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self.client.create_experiment(name, artifact_location=artifact_location))
+
+    def _parent(self) -> str:
+        sweep_id = self.sweep["sweep_id"]
+        query = f"tags.sweep_id = '{sweep_id}' and tags.kind = 'sweep'"
+        found = self.client.search_runs([self.experiment_id], query, max_results=1)
+        if found:
+            self.client.update_run(found[0].info.run_id, status="RUNNING")
+            return str(found[0].info.run_id)
+        provenance = self.sweep.get("provenance", {})
+        tags = {
+            "kind": "sweep",
+            "sweep_id": sweep_id,
+            "study": self.study["name"],
+            "question": self.study["question"],
+            "mlflow.note.content": self.study["question"],
+            **{name: str(value) for name, value in provenance.items() if not isinstance(value, dict)},
+            **{f"version.{name}": version for name, version in provenance.get("versions", {}).items()},
+        }
+        run = self.client.create_run(self.experiment_id, tags=tags, run_name=f"sweep {sweep_id}")
+        return str(run.info.run_id)
+
+    def _children(self) -> dict[str, tuple[str, str]]:
+        query = f"tags.`mlflow.parentRunId` = '{self.parent_id}'"
+        children: dict[str, tuple[str, str]] = {}
+        token: str | None = None
+        while True:
+            page = self.client.search_runs([self.experiment_id], query, max_results=1000, page_token=token)
+            for run in page:
+                children[run.data.tags["trial_id"]] = (run.info.run_id, run.data.tags.get("state", "running"))
+            token = page.token
+            if not token:
+                return children
+
+    def push(self, pending: Pending) -> None:
+        """Send what a trial has: its run if it is new, its epochs, and its end with the files of its folder."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        row = pending.row
+        run_id = self._child(row, pending.epochs)
+        metrics = [
+            Metric(name, value, epoch.time_ms, epoch.epoch)
+            for epoch in pending.epochs
+            for name, value in epoch.metrics.items()
+            if shown_in_mlflow(name)
+        ]
+        for start in range(0, len(metrics), METRICS_PER_BATCH):
+            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
+        if row.state not in RUN_STATUS:
+            return
+        params = [Param(name, str(value)) for name, value in {**row.swept, "seed": row.seed}.items()]
+        self._log_files(run_id, pending.folder)
+        tags = {
+            "state": row.state,
+            "wall_s": f"{row.wall_s:.3f}",
+            **({"error": row.error[:5000]} if row.error else {}),
+        }
+        self.client.log_batch(
+            run_id, params=params, tags=[RunTag(name, value) for name, value in tags.items()]
+        )
+        ended = pending.epochs[-1].time_ms if pending.epochs else None
+        self.client.set_terminated(run_id, RUN_STATUS[row.state], end_time=ended)
+        self.children[row.trial_id] = (run_id, row.state)
+
+    def _child(self, row: TrialRow, epochs: list[EpochRow]) -> str:
+        if row.trial_id in self.children:
+            return self.children[row.trial_id][0]
+        from mlflow.entities import Param
+
+        tags = {
+            "kind": "trial",
+            "mlflow.parentRunId": self.parent_id,
+            "trial_id": row.trial_id,
+            "cell": row.cell,
+            "state": "running",
+        }
+        started = epochs[0].time_ms if epochs else None
+        name = f"{row.cell} seed {row.seed}"
+        run_id = str(self.client.create_run(self.experiment_id, started, tags, run_name=name).info.run_id)
+        self.children[row.trial_id] = (run_id, "running")
+        params = [Param(name, str(value)) for name, value in {**row.swept, "seed": row.seed}.items()]
+        self.client.log_batch(run_id, params=params)
+        return run_id
+
+    def _log_files(self, run_id: str, folder: Path | None) -> None:
+        for file in TRIAL_FILES if folder else ():
+            path = folder / file  # type: ignore[operator]
+            if path.exists():
+                place = str(Path(file).parent)
+                self.client.log_artifact(run_id, str(path), None if place == "." else place)
+
+    def is_behind(self, row: TrialRow) -> bool:
+        """Return whether MLflow does not yet know how the trial of ``row`` ended."""
+        return self.children.get(row.trial_id, ("", ""))[1] != row.state
+
+    def upload(self, files: Iterable[tuple[Path, str]], run_id: str | None = None) -> None:
+        """Log files as artifacts of a run, the parent when none is given: pairs of path and folder."""
+        for path, place in files:
+            self.client.log_artifact(run_id or self.parent_id, str(path), place or None)
+
+    def end_parent(self, status: str, description: str | None = None) -> None:
+        """End the parent run; ``description`` is shown on its page."""
+        if description:
+            self.client.set_tag(self.parent_id, "mlflow.note.content", description)
+        self.client.set_terminated(self.parent_id, status)
+
+
+class Tracker:
+    """Mirrors a sweep into MLflow from a background thread; no call of the driver ever waits for the store.
+
+    Args:
+        connect: Returns the store, or raises while it is away.
+        earlier: Records from before this start: what MLflow has not heard of them is sent first.
+        folders: Folder of a trial's files, by trial id.
+    """
+
+    def __init__(
+        self, connect: Callable[[], MlflowStore], earlier: Records, folders: dict[str, Path]
+    ) -> None:
+        self._connect, self._earlier, self._folders = connect, earlier, folders
+        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._pending: dict[str, Pending] = {}
+        self._closing = threading.Event()
+        self.store: MlflowStore | None = None
+        self.problem: str | None = None
+        self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
+        self._thread.start()
+
+    @property
+    def n_waiting(self) -> int:
+        """Number of trials with something that MLflow has not got."""
+        return len(self._pending) + self._inbox.qsize()
+
+    def trial(self, row: TrialRow) -> None:
+        """Take the start or the end of a trial."""
+        self._inbox.put(lambda: self._note(row))
+
+    def epoch(self, row: TrialRow, epoch: EpochRow) -> None:
+        """Take the metrics of one epoch."""
+        self._inbox.put(lambda: self._note(row, epoch))
+
+    def _note(self, row: TrialRow, epoch: EpochRow | None = None) -> None:
+        pending = self._pending.setdefault(row.trial_id, Pending(row))
+        pending.row = row
+        pending.folder = self._folders.get(row.trial_id)
+        if epoch is not None:
+            pending.epochs.append(epoch)
+
+    def drain(self, timeout_s: float) -> int:
+        """Send everything that waits, for at most ``timeout_s`` seconds; return how many trials still wait."""
+        self._closing.set()
+        self._inbox.put(None)
+        self._thread.join(timeout_s)
+        return self.n_waiting if self._thread.is_alive() or self.store is None else len(self._pending)
+
+    def run_ids(self) -> dict[str, str]:
+        """Return MLflow's run id of every trial that has one."""
+        return {} if self.store is None else {trial: run for trial, (run, _) in self.store.children.items()}
+
+    def _run(self) -> None:
+        last_push = time.monotonic()
+        while True:
+            self._take(RETRY_EVERY_S if self.problem else 1.0)
+            ended = any(pending.row.state in RUN_STATUS for pending in self._pending.values())
+            due = ended or self._closing.is_set() or time.monotonic() - last_push >= PUSH_EVERY_S
+            if due and self._push_all():
+                last_push = time.monotonic()
+                if self._closing.is_set() and not self._pending and self._inbox.empty():
+                    return
+
+    def _take(self, timeout_s: float) -> None:
+        try:
+            note = self._inbox.get(timeout=timeout_s)
+            while True:
+                if note is not None:
+                    note()
+                note = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _push_all(self) -> bool:
+        try:
+            if self.store is None:
+                self.store = self._connect()
+                self._catch_up(self.store)
+            for trial_id in list(self._pending):
+                self.store.push(self._pending[trial_id])
+                del self._pending[trial_id]
+            self.problem = None
+        except Exception as error:  # noqa: BLE001 - whatever a remote store raises: the records have it all, so try again
+            self.problem = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            logger.debug("tracking store is away: %s", error)
+            return False
+        return True
+
+    def _catch_up(self, store: MlflowStore) -> None:
+        for row in self._earlier.trials.values():
+            if store.is_behind(row) or row.state == "running":
+                fresh = self._pending.get(row.trial_id)
+                epochs = self._earlier.epochs_of(row.trial_id)
+                current = fresh.row if fresh else row
+                added = fresh.epochs if fresh else []
+                self._pending[row.trial_id] = Pending(
+                    current, epochs + added, self._folders.get(row.trial_id)
+                )

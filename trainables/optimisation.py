@@ -1,0 +1,47 @@
+"""Optimiser, learning-rate schedule and weight averaging, from the training parameters every family has."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from search_spaces.domains import Params
+
+
+def build_optimizer(model: nn.Module, params: Params) -> torch.optim.Optimizer:
+    """Return Adam or AdamW over the parameters that take a gradient."""
+    kind = torch.optim.AdamW if params["optimizer"] == "adamw" else torch.optim.Adam
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return kind(learned, lr=float(params["lr"]), weight_decay=float(params["weight_decay"]), fused=True)
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, params: Params, n_steps: int) -> LambdaLR:
+    """Return linear warm-up followed by a constant or cosine learning rate.
+
+    Args:
+        optimizer: Its learning rate is scheduled.
+        params: ``warmup_steps`` and ``lr_schedule``.
+        n_steps: Steps of the whole training; a cosine reaches zero there.
+
+    Source:
+        Loshchilov and Hutter 2017, SGDR, equation 5, without restarts.
+    """
+    warmup, cosine = int(params["warmup_steps"]), params["lr_schedule"] == "cosine"
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        progress = min(1.0, (step - warmup) / max(1, n_steps - warmup))
+        return 0.5 * (1 + math.cos(math.pi * progress)) if cosine else 1.0
+
+    return LambdaLR(optimizer, factor)
+
+
+def build_average(model: nn.Module, params: Params) -> AveragedModel | None:
+    """Return the exponential moving average of the weights that evaluation uses, None when it is off."""
+    decay = float(params["ema_decay"])
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay > 0 else None

@@ -1,0 +1,286 @@
+"""The one training loop: every family supplies parts, none writes a loop, a checkpoint or a log call.
+
+A `Training` is one trial under way. It is advanced an epoch at a time, and between epochs its whole
+state fits in a checkpoint: on a CPU an interrupted trial ends with the same bits as an uninterrupted
+one. It talks to nobody: what it learns is returned, and the caller reports it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.domains import Params
+from trainables.accounting import account, set_gradient, weighted_gradients
+from trainables.contract import Family, LossTerms, State
+from trainables.dataset import Array, Dataset
+from trainables.optimisation import build_average, build_optimizer, build_schedule
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """All that decides one trial's numbers, and where its files go.
+
+    Args:
+        trial_id: Hash of the rest.
+        family: Name of the family.
+        params: Resolved parameters.
+        seed: Seed of initialisation, data order and noise.
+        epochs: Epochs to train.
+        metric: Metric that selects the best epoch.
+        mode: Its better direction.
+        folder: Folder of the trial's files.
+    """
+
+    trial_id: str
+    family: str
+    params: Params
+    seed: int
+    epochs: int
+    metric: str
+    mode: Literal["min", "max"]
+    folder: Path
+
+
+class DivergedError(ArithmeticError):
+    """A term of the loss is no longer a finite number."""
+
+
+class ObjectiveError(LookupError):
+    """The study's objective is not among the metrics that a trial reports."""
+
+
+class Training:
+    """One trial under way.
+
+    Args:
+        family: Supplies model, loss and evaluation.
+        spec: The trial.
+        dataset: Its data.
+        device: Where it trains.
+    """
+
+    def __init__(self, family: Family, spec: TrialSpec, dataset: Dataset, device: str = "cpu") -> None:
+        self.family, self.spec, self.dataset = family, spec, dataset
+        self.device = torch.device(device)
+        self.splits = {name: tensors(dataset.split(name), self.device) for name in ("train", "valid", "test")}
+        self.model = family.build(spec.params, dataset, spec.seed).to(self.device)
+        self.state = on_device(family.initial_state(self.model, spec.params), self.device)
+        self.optimizer = build_optimizer(self.model, spec.params)
+        self.schedule = build_schedule(self.optimizer, spec.params, spec.epochs * self.steps_per_epoch)
+        self.average = build_average(self.model, spec.params)
+        self.generator = torch.Generator(self.device).manual_seed(spec.seed)
+        self.epoch, self.wall_s = 0, 0.0
+        self.history: list[dict[str, float]] = []
+        self.best_value: float | None = None
+        self.best_weights: dict[str, Tensor] = {}
+        self.best_state: State = {}
+
+    @property
+    def n_train(self) -> int:
+        """Number of training samples."""
+        return len(next(iter(self.splits["train"].values())))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps per epoch; a last batch that is not full is left out, unless it is the only one."""
+        return max(1, self.n_train // int(self.spec.params["batch_size"]))
+
+    @property
+    def done(self) -> bool:
+        """Whether every epoch is trained."""
+        return self.epoch >= self.spec.epochs
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train one epoch, validate, and return the epoch's metrics.
+
+        The last epoch also carries ``test/...``: the test split under the weights of the best epoch.
+
+        Raises:
+            DivergedError: If a term became non-finite; names term and step.
+            ObjectiveError: If the objective's metric is not reported.
+        """
+        started = time.perf_counter()
+        metrics = self.train_epoch()
+        metrics |= self.evaluate("valid")
+        self.epoch += 1
+        self.keep_if_best(metrics)
+        if self.done:
+            metrics |= self.evaluate_best("test")
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        self.history.append(finite)
+        self.wall_s += time.perf_counter() - started
+        return finite
+
+    def train_epoch(self) -> dict[str, float]:
+        """Run the optimiser steps of one epoch and return means over them."""
+        self.model.train()
+        order = epoch_order(self.n_train, self.spec.seed, self.epoch).to(self.device)
+        batch_size = int(self.spec.params["batch_size"])
+        losses: list[Tensor] = []
+        accounts: list[dict[str, float]] = []
+        names: list[str] = []
+        for step in range(self.steps_per_epoch):
+            rows = order[step * batch_size : (step + 1) * batch_size]
+            batch = {name: values[rows] for name, values in self.splits["train"].items()}
+            loss, norm = self.train_step(batch, accounts)
+            names = list(loss.terms)
+            total = loss.total
+            losses.append(torch.stack([*loss.terms.values(), total, norm]).detach())
+        curve = torch.stack(losses)
+        self.refuse_non_finite(curve, names)
+        columns = [*(f"train/{name}" for name in (*names, "total_loss")), "grad_norm"]
+        means = dict(zip(columns, curve.mean(dim=0).tolist(), strict=True))
+        return means | mean_of(accounts) | {"lr": self.optimizer.param_groups[0]["lr"]}
+
+    def train_step(
+        self, batch: dict[str, Tensor], accounts: list[dict[str, float]]
+    ) -> tuple[LossTerms, Tensor]:
+        """Take one optimiser step; every ``grad_every`` steps append its gradient accounting to ``accounts``."""
+        params = self.spec.params
+        step = self.schedule.last_epoch
+        loss, self.state = self.family.loss(self.model, self.state, batch, params, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        every = int(params["grad_every"])
+        if every and step % every == 0:
+            gradients = weighted_gradients(loss, self.model)
+            accounts.append(account(gradients, self.model))
+            set_gradient(self.model, gradients)
+        else:
+            loss.total.backward()
+        clip = float(params["clip_norm"])
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip if clip > 0 else math.inf)
+        self.optimizer.step()
+        self.schedule.step()
+        self.state = self.family.update_state(self.model, self.state, params, step + 1)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return loss, norm
+
+    def refuse_non_finite(self, curve: Tensor, names: list[str]) -> None:
+        """Raise `DivergedError` when a row of ``curve`` ``(steps, terms + 2)`` is not finite."""
+        bad = ~torch.isfinite(curve[:, : len(names)])
+        if not bool(bad.any()) and bool(torch.isfinite(curve).all()):
+            return
+        row = int((~torch.isfinite(curve)).any(dim=1).nonzero()[0])
+        blown = [name for name, is_bad in zip(names, bad[row].tolist(), strict=True) if is_bad] or [
+            "the gradient"
+        ]
+        step = self.epoch * self.steps_per_epoch + row + 1
+        raise DivergedError(
+            f"{' and '.join(blown)} became non-finite at step {step} (epoch {self.epoch + 1})"
+        )
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The weights that evaluation uses: the moving average where there is one."""
+        return self.model if self.average is None else self.average.module
+
+    @torch.no_grad()
+    def evaluate(self, split: str) -> dict[str, float]:
+        """Return the metrics of a split under the current weights, named ``<split>/<metric>``."""
+        model = self.evaluated_model.eval()
+        metrics = self.family.evaluate(model, self.state, self.splits[split], self.spec.params)
+        return {f"{split}/{name}": value for name, value in metrics.items()}
+
+    def evaluate_best(self, split: str) -> dict[str, float]:
+        """Return the metrics of a split under the weights of the best epoch."""
+        current = {name: value.clone() for name, value in self.evaluated_model.state_dict().items()}
+        state, self.state = self.state, self.best_state or self.state
+        self.evaluated_model.load_state_dict(self.best_weights or current)
+        metrics = self.evaluate(split)
+        self.evaluated_model.load_state_dict(current)
+        self.state = state
+        return metrics
+
+    def keep_if_best(self, metrics: dict[str, float]) -> None:
+        """Keep the weights when the objective is better than at every epoch before."""
+        spec = self.spec
+        if spec.metric not in metrics:
+            listed = ", ".join(sorted(name for name in metrics if name.startswith("valid/")))
+            raise ObjectiveError(f"Objective {spec.metric!r} is not reported. It takes one of {listed}.")
+        value = metrics[spec.metric]
+        worse = self.best_value is not None and (
+            value >= self.best_value if spec.mode == "min" else value <= self.best_value
+        )
+        if math.isfinite(value) and not worse:
+            self.best_value = value
+            self.best_weights = {
+                name: w.detach().clone() for name, w in self.evaluated_model.state_dict().items()
+            }
+            self.best_state = {name: s.clone() for name, s in self.state.items()}
+
+    @torch.no_grad()
+    def examples(self) -> dict[str, Array]:
+        """Return inputs beside their reconstructions under the weights of the best epoch."""
+        model = copy.deepcopy(self.evaluated_model)
+        model.load_state_dict(self.best_weights)
+        return self.family.examples(model.eval(), self.best_state, self.dataset, self.spec.params)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return all that `restore` needs to go on as if nothing had happened; plain values and tensors only."""
+        return {
+            "trial_id": self.spec.trial_id,
+            "epoch": self.epoch,
+            "wall_s": self.wall_s,
+            "history": self.history,
+            "model": self.model.state_dict(),
+            "state": self.state,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "generator": self.generator.get_state(),
+            "torch_rng": torch.get_rng_state(),
+            "best_value": self.best_value,
+            "best_weights": self.best_weights,
+            "best_state": self.best_state,
+        }
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Take up a trial where `checkpoint` left it."""
+        self.epoch, self.wall_s = checkpoint["epoch"], checkpoint["wall_s"]
+        self.history = checkpoint["history"]
+        self.model.load_state_dict(checkpoint["model"])
+        self.state = on_device(checkpoint["state"], self.device)
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.schedule.load_state_dict(checkpoint["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(checkpoint["average"])
+        self.generator.set_state(checkpoint["generator"].cpu())
+        torch.set_rng_state(checkpoint["torch_rng"].cpu())
+        self.best_value = checkpoint["best_value"]
+        self.best_weights = checkpoint["best_weights"]
+        self.best_state = on_device(checkpoint["best_state"], self.device)
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
+    """Return the order of the samples in one epoch, ``(n,)``: a pure function of seed and epoch.
+
+    So the place in the data needs no checkpoint, and seed 1 of one cell sees the batches of seed 1 of another.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return torch.randperm(n, generator=generator)
+
+
+def tensors(split: Any, device: torch.device) -> dict[str, Tensor]:
+    """Return a split's arrays as tensors; on the host they share the arrays' memory, which Ray maps read-only."""
+    return {name: torch.as_tensor(array).to(device) for name, array in split.items()}
+
+
+def on_device(state: State, device: torch.device) -> State:
+    """Return the state's tensors on ``device``."""
+    return {name: tensor.to(device) for name, tensor in state.items()}
+
+
+def mean_of(accounts: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over the accountings that have it."""
+    names = dict.fromkeys(name for one in accounts for name in one)
+    found = {name: [one[name] for one in accounts if name in one] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
