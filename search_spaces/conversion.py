@@ -24,7 +24,9 @@ def to_tune(name: str, domain: Domain) -> Any:
         return tune.choice(list(domain.options))
     low, high = searchable(name, domain.low, domain.high, log=domain.log)
     if isinstance(domain, Int):  # Tune's upper bound on integers is exclusive
-        return tune.lograndint(int(low), int(high) + 1) if domain.log else tune.randint(int(low), int(high) + 1)
+        return (
+            tune.lograndint(int(low), int(high) + 1) if domain.log else tune.randint(int(low), int(high) + 1)
+        )
     return tune.loguniform(low, high) if domain.log else tune.uniform(low, high)
 
 
@@ -49,5 +51,7 @@ def searchable(name: str, low: float, high: float, *, log: bool) -> tuple[float,
     if not math.isfinite(high):
         raise SpaceError(f"{name} has no upper bound. Narrow it before a search: Float(low, high, ...).")
     if log and low <= 0:
-        raise SpaceError(f"{name} is log-scaled from {low:g}. A search needs a lower bound above 0, such as 1e-5.")
+        raise SpaceError(
+            f"{name} is log-scaled from {low:g}. A search needs a lower bound above 0, such as 1e-5."
+        )
     return low, high

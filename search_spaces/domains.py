@@ -181,7 +181,8 @@ class Space(Mapping[str, Domain]):
         """Return the domain called ``name``, or raise `SpaceError` with the closest name."""
         if name not in self._domains:
             raise SpaceError(
-                f"Unknown parameter {name!r}.{did_you_mean(name, self._domains)} This space has {', '.join(self._domains)}."
+                f"Unknown parameter {name!r}.{did_you_mean(name, self._domains)} "
+                f"This space has {', '.join(self._domains)}."
             )
         return self._domains[name]
 

@@ -36,14 +36,14 @@ def generate_events_command(n_events: int, seed: int, out: Path) -> None:
     sweeps run compare_globals_heads --data events.parquet
     """
     from trainables.globals_autoencoder.event_card import event_card
-    from trainables.globals_autoencoder.events import write_events
+    from trainables.globals_autoencoder.events import read_events, write_events
     from trainables.globals_autoencoder.generate import generate_events
 
     require_suffix(out)
     table = generate_events(n_events, seed)
     write_events(table, out)
     card = out.with_suffix(".md")
-    card.write_text(event_card(table, out))
+    card.write_text(event_card(read_events(out), out))
     click.echo(f"{table.num_rows} events in {out}, described in {card}")
 
 
@@ -65,7 +65,9 @@ def import_events_command(csv: Path, out: Path, strict: bool) -> None:
     write_events(result.table, out)
     click.echo(f"{result.table.num_rows} events in {out}")
     if result.n_skipped:
-        click.echo(f"{result.n_skipped} of {result.n_read} lines were skipped; see --strict.")
+        click.echo(
+            f"{result.n_skipped} of {result.n_read + result.n_skipped} lines were skipped; see --strict."
+        )
         for problem in result.first_problems:
             click.echo(f"  {problem}")
 

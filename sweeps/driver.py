@@ -1,7 +1,6 @@
-"""Runs a plan on Ray Tune. The driver is the only writer: workers report, it records, then mirrors.
+"""Runs a plan on Ray Tune. The driver is the only writer: workers report, `SweepWriter` records and mirrors.
 
-Order matters in `SweepWriter.take`: a result goes to the records first, then to the tracker's queue and
-the progress display. Resume is plan minus finished, by trial id, plus the checkpoint that a trial finds in
+Resume is plan minus finished, by trial id, plus the checkpoint that a trial finds in
 its own folder; nothing rests on Tune's own snapshots, which do not notice a changed value.
 """
 
@@ -9,19 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import RefusedError
-from sweeps.plan import Plan, PlannedTrial, RunOptions, folder_name
-from sweeps.progress import Progress
-from sweeps.records import EpochRow, RecordWriter, TrialRow, now_ms, read_records
-from sweeps.tracking import Tracker
+from sweeps.plan import Plan, PlannedTrial, RunOptions
+from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -36,64 +30,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray import tune
 
-CHECKPOINT_FILE = "checkpoint.pt"
 logger = logging.getLogger(__name__)
-
-
-class SweepWriter:
-    """Takes every result of the sweep: records, then tracker, then display.
-
-    Args:
-        plan: The plan that runs.
-        writer: The records.
-        tracker: The mirror in MLflow.
-        progress: The display.
-    """
-
-    def __init__(self, plan: Plan, writer: RecordWriter, tracker: Tracker, progress: Progress) -> None:
-        self.planned = {trial.trial_id: trial for trial in plan.trials}
-        self.folder, self.writer, self.tracker, self.progress = plan.folder, writer, tracker, progress
-
-    def start(self, trial_id: str) -> None:
-        """Record that a trial is under way; epochs of an earlier start stay."""
-        row = self.writer.trials.get(trial_id, self.planned[trial_id].row)
-        row = replace(row, state="running", error=None)
-        self.writer.record_trial(row)
-        self.tracker.trial(row)
-        self.progress.trial_started(row)
-
-    def take(self, result: dict[str, Any]) -> None:
-        """Record the epochs of one result, each once, and the trial's end when it is one."""
-        row = self.writer.trials[result["trial"]]
-        for number, metrics in result["epochs"]:
-            epoch = EpochRow(row.trial_id, number, metrics, now_ms())
-            if self.writer.record_epoch(epoch):
-                self.tracker.epoch(row, epoch)
-            self.progress.epoch_ended(row, number, metrics)
-        if result["state"] != "running":
-            self.end(row.trial_id, result["state"], result["wall_s"], result["error"])
-
-    def end(self, trial_id: str, state: str, wall_s: float, error: str | None) -> None:
-        """Record how a trial ended; its checkpoint has done its work."""
-        row = replace(self.writer.trials[trial_id], state=state, wall_s=wall_s, error=error)
-        self.writer.record_trial(row)
-        self.tracker.trial(row)
-        self.progress.trial_ended(row)
-        if state != "failed":
-            (self.folder / self.planned[trial_id].folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-
-    def adopt(self, trial: PlannedTrial, row: TrialRow, source: Path) -> None:
-        """Take over a trial that another sweep has finished: its record and its files."""
-        files = source / folder_name(row.cell) / f"seed_{row.seed}"
-        if files.is_dir():
-            shutil.copytree(files, self.folder / trial.folder, dirs_exist_ok=True)
-        own = replace(row, cell=trial.cell, swept=trial.swept, mlflow_run_id=None)
-        self.writer.record_trial(replace(own, state="running", n_epochs=0))
-        for epoch in read_records(source).epochs_of(row.trial_id):
-            self.writer.record_epoch(epoch)
-            self.tracker.epoch(own, epoch)
-        self.writer.record_trial(own)
-        self.tracker.trial(own)
 
 
 class ResultCallback(tune.Callback):
@@ -101,6 +38,10 @@ class ResultCallback(tune.Callback):
 
     def __init__(self, writer: SweepWriter) -> None:
         self._writer = writer
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the writer out of Tune's snapshots: open files cannot be pickled, and resume rests on records."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record the start."""
@@ -202,6 +143,7 @@ def tuner(
             name=plan.sweep_id,
             storage_path=scratch,
             callbacks=[ResultCallback(writer)],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
             verbose=0,
         ),

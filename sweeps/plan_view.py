@@ -48,7 +48,7 @@ def plan_text(plan: Plan) -> str:
         f"{study.name}: {study.question}\n{axes}\n{fixed}"
         f"  {n_cells} cells x {len(study.seed_list)} seeds = {len(plan.trials)} trials of {study.epochs} epochs, "
         f"best epoch by {study.objective.metric} ({study.objective.mode})\n"
-        f"  finished {facts['n_finished']}, to train {facts['n_open']}; each trial takes one core and trains by itself\n"
+        f"  finished {facts['n_finished']}, to train {facts['n_open']}, one core and one pack each\n"
         f"  cost: {cost}\n"
         f"  sweep {plan.sweep_id} in {plan.folder}"
     )

@@ -146,12 +146,14 @@ def closing_lines(facts: dict[str, Any], out: Path) -> str:
     ]
     if facts["problem"]:
         lines.append(
-            f"MLflow has not got everything ({facts['problem']}). It is recorded; send it with `sweeps sync --out {out}`."
+            f"MLflow has not got everything ({facts['problem']}). "
+            f"It is recorded; send it with `sweeps sync --out {out}`."
         )
     unfinished = {state: n for state, n in facts["states"].items() if state != "complete"}
     if unfinished:
         counted = ", ".join(f"{n} {state}" for state, n in unfinished.items())
         lines.append(
-            f"Not complete: {counted}. See `sweeps status {facts['sweep_id']} --out {out}`; run it again to take up the rest."
+            f"Not complete: {counted}. See `sweeps status {facts['sweep_id']} --out {out}`; "
+            "run it again to take up the rest."
         )
     return "\n".join(lines)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import platform
 import subprocess
@@ -25,11 +26,11 @@ from search_spaces.errors import RefusedError
 from sweeps.plan import Plan, RunOptions, axes_of
 from sweeps.progress import LiveProgress, Progress
 from sweeps.records import SCHEMA_VERSION, SWEEP_FILE, RecordWriter, read_records, read_sweep
-from sweeps.tracking import MlflowStore, Tracker
+from sweeps.tracking import MlflowStore, Tracker, import_mlflow
 from trainables.dataset import Dataset
 from trainables.families import load_family
 
-DRAIN_S = 60.0
+DRAIN_S = 20.0
 VERSIONED = ("counterpoise", "ray", "torch", "mlflow", "optuna", "numpy", "pyarrow")
 
 
@@ -73,6 +74,9 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
     """
     started = time.monotonic()
     datasets = load_datasets(plan)
+    if plan.open_trials:
+        importlib.import_module("sweeps.driver")
+    import_mlflow(tracking_uri)
     with only_writer(plan.folder):
         sweep = describe(plan, datasets)
         records = RecordWriter(plan.folder, sweep)
@@ -98,7 +102,7 @@ def train(
     console: Console,
 ) -> None:
     """Take over what other sweeps have finished, and train the rest on Ray."""
-    from sweeps.driver import SweepWriter, ray_session, train_open_trials
+    from sweeps.writer import SweepWriter
 
     kind = LiveProgress if console.is_terminal else Progress
     with kind(plan.study.objective, len(plan.open_trials), plan.study.epochs, console) as progress:
@@ -108,6 +112,8 @@ def train(
             if row is not None and source != plan.folder:
                 writer.adopt(trial, row, source)
         if plan.open_trials:
+            from sweeps.driver import ray_session, train_open_trials
+
             with ray_session(options):
                 train_open_trials(plan, options, writer, datasets)
 

@@ -9,6 +9,7 @@ back, or through `sweeps sync`.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import queue
@@ -53,6 +54,22 @@ class Pending:
     folder: Path | None = None
 
 
+def import_mlflow(uri: str) -> None:
+    """Import what talking to ``uri`` needs; call it before the tracker's thread starts.
+
+    Two threads that import large packages at once can leave one of them half imported for good (seen with
+    MLflow in the thread and Ray in the main one), and then every later push fails.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_TIMEOUT_S))
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    importlib.import_module("mlflow.tracking")
+    if not uri.startswith("http"):
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+
+
 class MlflowStore:
     """One sweep's runs in an MLflow tracking store; every call may raise while the store is away.
 
@@ -63,11 +80,7 @@ class MlflowStore:
     """
 
     def __init__(self, uri: str, sweep: dict[str, Any], out: Path) -> None:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_TIMEOUT_S))
-        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        import_mlflow(uri)
         from mlflow.tracking import MlflowClient
 
         self.client = MlflowClient(tracking_uri=uri)
@@ -270,9 +283,9 @@ class Tracker:
                 self.store.push(self._pending[trial_id])
                 del self._pending[trial_id]
             self.problem = None
-        except Exception as error:  # noqa: BLE001 - whatever a remote store raises: the records have it all, so try again
+        except Exception as error:
             self.problem = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-            logger.debug("tracking store is away: %s", error)
+            logger.debug("tracking store is away", exc_info=True)
             return False
         return True
 

@@ -10,43 +10,17 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from search_spaces.domains import Params
 from trainables.accounting import account, set_gradient, weighted_gradients
 from trainables.contract import Family, LossTerms, State
-from trainables.dataset import Array, Dataset
+from trainables.dataset import Array, Dataset, Split
 from trainables.optimisation import build_average, build_optimizer, build_schedule
-
-
-@dataclass(frozen=True)
-class TrialSpec:
-    """All that decides one trial's numbers, and where its files go.
-
-    Args:
-        trial_id: Hash of the rest.
-        family: Name of the family.
-        params: Resolved parameters.
-        seed: Seed of initialisation, data order and noise.
-        epochs: Epochs to train.
-        metric: Metric that selects the best epoch.
-        mode: Its better direction.
-        folder: Folder of the trial's files.
-    """
-
-    trial_id: str
-    family: str
-    params: Params
-    seed: int
-    epochs: int
-    metric: str
-    mode: Literal["min", "max"]
-    folder: Path
+from trainables.trial_spec import TrialSpec
 
 
 class DivergedError(ArithmeticError):
@@ -269,9 +243,11 @@ def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=generator)
 
 
-def tensors(split: Any, device: torch.device) -> dict[str, Tensor]:
-    """Return a split's arrays as tensors; on the host they share the arrays' memory, which Ray maps read-only."""
-    return {name: torch.as_tensor(array).to(device) for name, array in split.items()}
+def tensors(split: Split, device: torch.device) -> dict[str, Tensor]:
+    """Return a split's arrays as tensors; on the host they share the arrays' memory."""
+    with warnings.catch_warnings():  # Ray maps shared arrays read-only, and the loop never writes to its data
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return {name: torch.as_tensor(array).to(device) for name, array in split.items()}
 
 
 def on_device(state: State, device: torch.device) -> State:

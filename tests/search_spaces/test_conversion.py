@@ -34,13 +34,20 @@ def test_optuna_knows_bounds_and_scale(name):
     if isinstance(domain, Choice):
         assert distribution.choices == domain.options
     else:
-        assert (distribution.low, distribution.high, distribution.log) == (domain.low, domain.high, domain.log)
+        assert (distribution.low, distribution.high, distribution.log) == (
+            domain.low,
+            domain.high,
+            domain.log,
+        )
 
 
 @pytest.mark.parametrize(
     ("domain", "message"),
     [
-        (Float(0.0, 1.0, 0.5, "a weight", log=True), "w is log-scaled from 0. A search needs a lower bound above 0"),
+        (
+            Float(0.0, 1.0, 0.5, "a weight", log=True),
+            "w is log-scaled from 0. A search needs a lower bound above 0",
+        ),
         (Float(0.0, math.inf, 0.5, "unbounded"), "w has no upper bound. Narrow it before a search"),
     ],
 )

@@ -23,7 +23,10 @@ def test_unset_parameters_take_their_defaults_in_the_order_of_the_space():
 @pytest.mark.parametrize(
     ("given_values", "message"),
     [
-        ({"kl_wieght": 1}, r"Unknown parameter 'kl_wieght'. Did you mean 'kl_weight'\? This space has kind, kl_weight"),
+        (
+            {"kl_wieght": 1},
+            r"Unknown parameter 'kl_wieght'. Did you mean 'kl_weight'\? This space has kind, kl_weight",
+        ),
         ({"kl_weight": -1}, r"kl_weight=-1 is below 0. A weight on a loss term cannot be negative."),
         ({"kl_weight": 11}, r"kl_weight=11 is above 10. Give at most 10."),
         ({"kl_weight": float("nan")}, r"kl_weight=nan is not a finite number"),
@@ -31,7 +34,10 @@ def test_unset_parameters_take_their_defaults_in_the_order_of_the_space():
         ({"kl_weight": "1"}, r"kl_weight='1' is not a number"),
         ({"depth": 2.5}, r"depth=2.5 is not a whole number"),
         ({"depth": 0}, r"depth=0 is below 1. Give at least 1."),
-        ({"kind": "fancyy"}, r"kind='fancyy' is not an option. Did you mean 'fancy'\? It takes plain, fancy."),
+        (
+            {"kind": "fancyy"},
+            r"kind='fancyy' is not an option. Did you mean 'fancy'\? It takes plain, fancy.",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_value_rule_and_way_out(given_values, message):
@@ -39,7 +45,9 @@ def test_bad_input_is_refused_with_value_rule_and_way_out(given_values, message)
         TINY.resolve(given_values)
 
 
-@pytest.mark.parametrize(("name", "text", "value"), [("kl_weight", "1e-3", 1e-3), ("depth", "4", 4), ("kind", "fancy", "fancy")])
+@pytest.mark.parametrize(
+    ("name", "text", "value"), [("kl_weight", "1e-3", 1e-3), ("depth", "4", 4), ("kind", "fancy", "fancy")]
+)
 def test_text_from_the_command_line_becomes_a_value_of_the_right_type(name, text, value):
     parsed = TINY.parse(name, text)
     assert parsed == value

@@ -1,0 +1,34 @@
+"""What one trial is, as plain values: named by the plan, carried by Ray, trained by the loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from search_spaces.domains import Params
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """All that decides one trial's numbers, and where its files go.
+
+    Args:
+        trial_id: Hash of what decides the numbers.
+        family: Name of the family.
+        params: Resolved parameters.
+        seed: Seed of initialisation, data order and noise.
+        epochs: Epochs to train.
+        metric: Metric that selects the best epoch.
+        mode: Its better direction.
+        folder: Folder of the trial's files.
+    """
+
+    trial_id: str
+    family: str
+    params: Params
+    seed: int
+    epochs: int
+    metric: str
+    mode: Literal["min", "max"]
+    folder: Path
