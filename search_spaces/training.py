@@ -6,7 +6,9 @@ A family's space is `TRAINING` with its own defaults plus its own parameters; se
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from search_spaces.domains import Choice, Domain, Float, Int, Value
 
@@ -29,6 +31,7 @@ TRAINING: dict[str, Domain] = {
 
 def training_space(**defaults: Value) -> dict[str, Domain]:
     """Return the training parameters with a family's own ``defaults``."""
+    changed: Mapping[str, Any] = defaults
     return {
-        name: replace(domain, default=defaults.get(name, domain.default)) for name, domain in TRAINING.items()
+        name: replace(domain, default=changed.get(name, domain.default)) for name, domain in TRAINING.items()
     }

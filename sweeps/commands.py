@@ -28,7 +28,7 @@ PLAIN_WIDTH = 140
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class DurationType(click.ParamType):
+class DurationType(click.ParamType[float]):
     """Seconds, written as ``90s``, ``15m``, ``2h`` or a plain number."""
 
     name = "duration"
@@ -108,7 +108,7 @@ def list_studies(as_json: bool) -> None:
 @click.argument("study")
 @study_options
 @click.pass_obj
-def plan(given: Study | None, study: str, as_json: bool, **options: Any) -> None:
+def plan(given: Study | None, /, study: str, as_json: bool, **options: Any) -> None:
     r"""Show what a study would run: cells, seeds, what is finished. Starts nothing.
 
     \b
@@ -137,7 +137,7 @@ def plan(given: Study | None, study: str, as_json: bool, **options: Any) -> None
 )
 @click.pass_obj
 def run(
-    given: Study | None, study: str | None, as_json: bool, tracking_uri: str | None, **options: Any
+    given: Study | None, /, study: str | None, as_json: bool, tracking_uri: str | None, **options: Any
 ) -> int:
     r"""Run a study and report its answer; run it again to resume or extend it.
 

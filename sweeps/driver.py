@@ -33,7 +33,7 @@ from ray import tune
 logger = logging.getLogger(__name__)
 
 
-class ResultCallback(tune.Callback):
+class ResultCallback(tune.Callback):  # type: ignore[misc]
     """Hands Tune's events to the writer."""
 
     def __init__(self, writer: SweepWriter) -> None:

@@ -7,6 +7,7 @@ encoder with none. Both are visible here at the first step.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +28,9 @@ def weighted_gradients(loss: LossTerms, model: nn.Module) -> Gradients:
     gradients: Gradients = {}
     for name, term in loss.terms.items():
         weighted = loss.weights[name] * term
+        found: Sequence[Tensor | None] = [None] * len(learned)
         if weighted.requires_grad:
             found = torch.autograd.grad(weighted, learned, retain_graph=True, allow_unused=True)
-        else:
-            found = (None,) * len(learned)
         pairs = zip(found, learned, strict=True)
         gradients[name] = [torch.zeros_like(p) if gradient is None else gradient for gradient, p in pairs]
     return gradients

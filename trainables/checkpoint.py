@@ -32,7 +32,7 @@ def load_checkpoint(folder: Path, trial_id: str) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = torch.load(path, weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        logger.warning("%s cannot be read (%s); the trial starts over", path, str(error).splitlines()[0])
+        logger.warning("%s cannot be read (%s); the trial starts over", path, type(error).__name__)
         return None
     if content.get("trial_id") != trial_id:
         logger.warning("%s belongs to trial %s; the trial starts over", path, content.get("trial_id"))

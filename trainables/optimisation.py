@@ -44,4 +44,6 @@ def build_schedule(optimizer: torch.optim.Optimizer, params: Params, n_steps: in
 def build_average(model: nn.Module, params: Params) -> AveragedModel | None:
     """Return the exponential moving average of the weights that evaluation uses, None when it is off."""
     decay = float(params["ema_decay"])
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay > 0 else None
+    if decay == 0:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from trainables.dataset import Dataset
 from trainables.trial_spec import TrialSpec
 
 
-class TrialTrainable(tune.Trainable):
+class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains the trial in its config; `reset_config` takes the next one without a new process.
 
     ``config["trial"]`` holds the fields of `TrialSpec`, ``data_key``, ``threads`` and ``device``.

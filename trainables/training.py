@@ -128,7 +128,7 @@ class Training:
             accounts.append(account(gradients, self.model))
             set_gradient(self.model, gradients)
         else:
-            loss.total.backward()
+            loss.total.backward()  # type: ignore[no-untyped-call]
         clip = float(params["clip_norm"])
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip if clip > 0 else math.inf)
         self.optimizer.step()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from search_spaces.domains import Params
 from search_spaces.globals_autoencoder import SPACE
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trainables.contract import Batch, LossTerms, State
+    from trainables.globals_autoencoder.model import EventAutoencoder
+    from trainables.globals_autoencoder.quantiser import VectorQuantiser
 
 
 class GlobalsAutoencoder:
@@ -76,19 +78,21 @@ class GlobalsAutoencoder:
         """Return the state after moving and restarting codes."""
         from trainables.globals_autoencoder.quantiser import update_codes
 
-        return update_codes(model.bottleneck, state, params, step) if state else state
+        return (
+            update_codes(cast("VectorQuantiser", model.bottleneck), state, params, step) if state else state
+        )
 
     def evaluate(self, model: nn.Module, state: State, split: Batch, params: Params) -> dict[str, float]:
         """Return every metric of `METRICS` that this cell has."""
         from trainables.globals_autoencoder.evaluation import evaluate
 
-        return evaluate(model, state, split, params)
+        return evaluate(cast("EventAutoencoder", model), state, split, params)
 
     def examples(self, model: nn.Module, state: State, dataset: Dataset, params: Params) -> dict[str, Array]:
         """Return validation events beside their reconstruction, in physical units."""
         from trainables.globals_autoencoder.evaluation import examples
 
-        return examples(model, dataset)
+        return examples(cast("EventAutoencoder", model), dataset)
 
     def draw_examples(self, examples: Mapping[str, Array], path: Path) -> None:
         """Draw true against rebuilt features and globals into a PNG."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from search_spaces.domains import Params
 from trainables.contract import Batch, State
@@ -14,14 +14,14 @@ from trainables.dataset import Array, Dataset
 from trainables.diagnostics import participation_ratio, rankme
 from trainables.globals_autoencoder.globals_metrics import globals_metrics
 from trainables.globals_autoencoder.loss import masked_mse, reconstruction_terms, term_weights
-from trainables.globals_autoencoder.model import Reconstruction
+from trainables.globals_autoencoder.model import EventAutoencoder, Reconstruction
 from trainables.globals_autoencoder.quantiser import Quantised
 
 N_EXAMPLES = 512
 MAX_RANK_ROWS = 4096
 
 
-def evaluate(model: nn.Module, state: State, split: Batch, params: Params) -> dict[str, float]:
+def evaluate(model: EventAutoencoder, state: State, split: Batch, params: Params) -> dict[str, float]:
     """Return every metric of the split; the quantiser's only where there is one.
 
     Args:
@@ -42,12 +42,9 @@ def evaluate(model: nn.Module, state: State, split: Batch, params: Params) -> di
     latents = rebuilt.latents[split["mask"]][:MAX_RANK_ROWS]
     metrics["latent_rankme"] = float(rankme(latents))
     metrics["latent_participation_ratio"] = float(participation_ratio(latents))
-    metrics |= globals_metrics(
-        to_array(rebuilt.globals),
-        to_array(split["globals"]),
-        to_array(model.globals_mean),
-        to_array(model.globals_std),
-    )
+    globals_true, globals_rebuilt = to_array(split["globals"]), to_array(rebuilt.globals)
+    mean, std = to_array(model.globals_mean), to_array(model.globals_std)
+    metrics = globals_metrics(globals_rebuilt, globals_true, mean, std) | metrics
     if rebuilt.quantised is not None:
         metrics |= code_metrics(rebuilt.quantised, split["mask"], state, params)
     return metrics
@@ -69,7 +66,7 @@ def code_metrics(quantised: Quantised, mask: Tensor, state: State, params: Param
     }
 
 
-def examples(model: nn.Module, dataset: Dataset) -> dict[str, Array]:
+def examples(model: EventAutoencoder, dataset: Dataset) -> dict[str, Array]:
     """Return the first validation events in physical units.
 
     Returns:

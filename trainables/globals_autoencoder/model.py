@@ -6,12 +6,12 @@ the modules that gradient accounting names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from search_spaces.domains import Params
 from trainables.contract import Batch
@@ -67,9 +67,12 @@ class AttentionBlock(nn.Module):
         n, slots, dim = tokens.shape
         qkv = self.qkv(self.norm_attention(tokens)).reshape(n, slots, 3, self.heads, dim // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+        scores = scores.masked_fill(~mask[:, None, None, :], torch.finfo(scores.dtype).min)
+        seen = scores.softmax(dim=-1) @ value
         tokens = tokens + self.out(seen.transpose(1, 2).reshape(n, slots, dim))
-        return tokens + self.mlp(self.norm_mlp(tokens))
+        changed: Tensor = self.mlp(self.norm_mlp(tokens))
+        return tokens + changed
 
 
 class Encoder(nn.Module):

@@ -1,0 +1,39 @@
+# Every target sets up what it needs; `make demo` and `make test` are all a fresh machine takes.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= outputs
+
+.PHONY: setup demo test check bench ui clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed. Set PYTHON to a Python 3.11 or newer."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[events,cluster,dev]'
+	@touch $@
+
+demo: setup  ## the 3 x 3 grid on real events: verdicts in the terminal, report and MLflow store under outputs/
+	$(BIN)/sweeps run compare_globals_heads --out $(OUT)
+
+test: setup  ## everything, slow tests too
+	$(BIN)/python -m pytest
+
+check: setup  ## formatting, lint, types, import contracts, fast tests
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not slow"
+
+bench: setup  ## ratios within one run, written to benchmarks/results/latest.json
+	$(BIN)/python -m benchmarks.run
+
+ui: setup  ## MLflow's UI over the embedded store
+	$(BIN)/sweeps ui --out $(OUT)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,0 +1,106 @@
+"""Shared by all tests: a quiet environment, and a user's own study with its own tiny family."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="1", RAY_DEDUP_LOGS="0"
+)
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+os.environ.pop("RAY_ADDRESS", None)
+
+TOY_FAMILY = '''
+"""Two numbers that are pulled to different places by two terms: a loss-weight question in its smallest form."""
+import hashlib, time
+import numpy as np
+from search_spaces.domains import Float, Int, Space
+from search_spaces.training import training_space
+from trainables.dataset import Dataset, Metric
+
+SPACE = Space({
+    "pull": Float(0.0, 1e3, 1.0, "weight of the second term", log=True, weight=True),
+    "nap_ms": Int(0, 10_000, 0, "how long an epoch sleeps"),
+    "break_at": Int(0, 100, 0, "epoch at which it fails; 0 is never"),
+    "blow_up": Int(0, 1, 0, "whether the second term overflows"),
+    **training_space(batch_size=16, lr=0.05, grad_every=2),
+})
+
+class Toy:
+    name = "toyfamily"
+    space = SPACE
+    metrics = {"near": Metric("min", True, "distance of the first number"),
+               "far": Metric("min", True, "distance of the second number")}
+    def fingerprint(self, params, root):
+        return "toy"
+    def load_data(self, params, root):
+        x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        split = {"x": x}
+        return Dataset(split, split, split, "toy", {"zero/valid/near": 1.0}, {})
+    def build(self, params, dataset, seed):
+        import torch
+        torch.manual_seed(seed)
+        model = torch.nn.Module()
+        model.first, model.second = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+        return model
+    def initial_state(self, model, params):
+        return {}
+    def loss(self, model, state, batch, params, generator):
+        from trainables.contract import LossTerms
+        out = model.second(model.first(batch["x"]))
+        terms = {"near": (model.first(batch["x"]) - 1).square().mean(), "far": (out + 2).square().mean()}
+        if params["blow_up"]:
+            terms["far"] = terms["far"] * float("inf")
+        return LossTerms(terms, {"near": 1.0, "far": params["pull"]}), state
+    def update_state(self, model, state, params, step):
+        return state
+    def evaluate(self, model, state, split, params):
+        time.sleep(params["nap_ms"] / 1000 / 2)
+        out = model.first(split["x"])
+        return {"near": float((out - 1).square().mean()), "far": float((model.second(out) + 2).square().mean())}
+    def examples(self, model, state, dataset, params):
+        return {"x": dataset.valid["x"]}
+    def draw_examples(self, examples, path):
+        path.write_bytes(b"")
+    def without_gradient(self, params):
+        return {}
+
+class Breaking(Toy):
+    def evaluate(self, model, state, split, params):
+        self.calls = getattr(self, "calls", 0) + 1
+        if params["break_at"]:
+            raise RuntimeError("planted failure")
+        return super().evaluate(model, state, split, params)
+
+FAMILY = Breaking()
+'''
+
+TOY_STUDY = """
+from sweeps.__main__ import main
+from sweeps.study import Objective, Study
+STUDY = Study(
+    name="toy", family="toys.toyfamily", question="Which pull?",
+    grid={{"pull": (0.0, 1.0, 10.0)}}, seeds=2, epochs={epochs}, fixed={{"nap_ms": {nap_ms}}},
+    objective=Objective("valid/near", mode="min"),
+)
+if __name__ == "__main__":
+    main(STUDY)
+"""
+
+
+@pytest.fixture
+def toy_study(tmp_path: Path):
+    """Write a user's study file with its own family beside it; return a maker of the file's path."""
+
+    def make(epochs: int = 3, nap_ms: int = 0) -> Path:
+        package = tmp_path / "toys"
+        package.mkdir(exist_ok=True)
+        (package / "__init__.py").write_text("")
+        (package / "toyfamily").mkdir(exist_ok=True)
+        (package / "toyfamily" / "__init__.py").write_text(TOY_FAMILY)
+        study = tmp_path / "toy.py"
+        study.write_text(TOY_STUDY.format(epochs=epochs, nap_ms=nap_ms))
+        return study
+
+    return make
