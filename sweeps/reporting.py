@@ -50,29 +50,32 @@ def write_sweep_report(folder: Path, console: Console, *, redraw: bool, out: Pat
         redraw: Whether to draw again when a report is there already.
         out: Folder of the report, beside the records when None.
     """
-    from analysis.report import analyse, write_report
-    from analysis.verdict_text import verdict_text
+    from analysis.answer import answer
+    from analysis.load import load_table
+    from analysis.report import Report, write_report
+    from analysis.verdict_text import report_text
 
     records = read_records(folder)
     target = out or folder / REPORT_FOLDER
-    answer = analyse(records)
     if redraw or not (target / "report.html").exists():
-        write_report(answer, target)
+        report = write_report(records, target)
         draw_trials(records, folder)
-    console.print(verdict_text(answer))
-    return target / "report.html"
+    else:
+        report = Report(answer(load_table(records)), target, tuple(files_under(target)))
+    console.print(report_text(report))
+    return report.html
 
 
 def draw_trials(records: Records, folder: Path) -> None:
     """Draw ``losses.png`` and ``recon.png`` of every finished trial that has no pictures yet."""
-    from analysis.figures import save_trial_losses
+    from analysis.curves import draw_trial_losses
 
     for row in records.trials.values():
         figures = trial_folder(folder, row) / "figures"
         if not figures.parent.is_dir() or all((figures / name).exists() for name in TRIAL_FIGURES):
             continue
         figures.mkdir(exist_ok=True)
-        save_trial_losses(records, row.trial_id, figures / "losses.png")
+        draw_trial_losses(records.epochs_of(row.trial_id), figures / "losses.png", f"{row.cell} seed {row.seed}")
         draw_examples(records, figures)
 
 

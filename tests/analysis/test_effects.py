@@ -1,0 +1,151 @@
+"""An interval holds what it promises, and a claim needs one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.effects import Contrast, estimate
+from analysis.power import seeds_to_decide
+from analysis.spread import Estimate, fit_spread
+
+CELLS = [(latent, beta) for latent in ("none", "linear", "vq") for beta in (0.0, 1.0, 10.0)]
+AXES = ("latent_space", "globals_beta")
+PAIRS = [{a: 1.0, b: -1.0} for a, b in itertools.combinations(CELLS, 2)]
+
+
+def scattered(rng, spread, seeds=3, shared=0.5):
+    common = rng.normal(0, shared, seeds)
+    return {cell: dict(enumerate(rng.normal(0, spread(cell), seeds) + common, start=1)) for cell in CELLS}
+
+
+def misses(fit, alpha):
+    found = [fit.contrast(pair) for pair in PAIRS]
+    return any(abs(e.value) > stats.t.isf(alpha / 2, e.df) * e.se for e in found)
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [lambda cell: 1.0, lambda cell: {"none": 1.0, "linear": 2.0, "vq": 4.0}[cell[0]]],
+    ids=["equal spreads", "spreads that differ by column"],
+)
+def test_intervals_of_all_pairs_hold_at_once_in_95_of_100_null_sweeps(spread):
+    rng, n = np.random.default_rng(11), 150
+    alpha = 1 - 0.95 ** (1 / len(PAIRS))
+    wrong = sum(misses(fit_spread(scattered(rng, spread), AXES), alpha) for _ in range(n))
+    assert wrong / n <= 0.08
+
+
+def test_what_seeds_share_cancels_when_spreads_are_pooled():
+    rng = np.random.default_rng(4)
+    fit = fit_spread(scattered(rng, lambda cell: 0.01, shared=5.0), AXES)
+    assert fit.model == "pooled"
+    assert fit.contrast(PAIRS[0]).se < 0.05
+
+
+def test_spreads_that_clearly_differ_by_latent_space_are_not_pooled():
+    rng = np.random.default_rng(1)
+    fit = fit_spread(scattered(rng, lambda cell: 10.0 if cell[0] == "vq" else 0.1, shared=0.0), AXES)
+    noisy, quiet = {CELLS[6]: 1.0, CELLS[7]: -1.0}, {CELLS[0]: 1.0, CELLS[1]: -1.0}
+    assert fit.model == "by latent_space"
+    assert fit.contrast(noisy).se > 20 * fit.contrast(quiet).se
+
+
+def test_the_paired_model_is_that_of_statsmodels_on_a_balanced_table():
+    rng = np.random.default_rng(7)
+    values = scattered(rng, lambda cell: 1.0)
+    fit = fit_spread(values, AXES)
+    table = np.array([list(seeds.values()) for seeds in values.values()])
+    residuals = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    variance = (residuals**2).sum() / (8 * 2)
+    assert fit.contrast(PAIRS[0]).df == 16
+    assert fit.contrast(PAIRS[0]).se >= math.sqrt(2 * variance / 3) * (1 - 1e-9)
+
+
+def test_one_seed_gives_an_estimate_and_no_interval():
+    fit = fit_spread({cell: {1: float(place)} for place, cell in enumerate(CELLS)}, AXES)
+    found = fit.contrast(PAIRS[0])
+    assert (fit.model, found.value, found.se) == ("unknown", -1.0, None)
+
+
+def test_seeds_that_agree_to_the_last_digit_give_an_exact_effect(planted):
+    table = planted(noise=0.0)
+    table.trials["valid/rec_globals"] = table.trials["globals_beta"].map({0.0: 1.0, 1.0: 0.1, 10.0: 0.1})
+    contrast = Contrast(
+        "x", "valid/rec_globals", "1", "0", ({("none", 1.0): 1.0, ("none", 0.0): -1.0},), "ratio"
+    )
+    effect = estimate(table, [contrast])["x"]
+    assert effect.ci_low == effect.ci_high == pytest.approx(0.1)
+
+
+def test_a_cell_whose_seeds_agree_by_chance_does_not_turn_differences_into_certainties():
+    rng = np.random.default_rng(2)
+    values = scattered(rng, lambda cell: 1.0, shared=0.0)
+    values[CELLS[0]] = dict.fromkeys((1, 2, 3), 0.5)
+    values[CELLS[1]] = dict.fromkeys((1, 2, 3), 0.6)
+    assert fit_spread(values, AXES).contrast(PAIRS[0]).se > 0.1
+
+
+def test_an_unbalanced_table_keeps_its_effects(planted):
+    table = planted(missing=(("none", 0.0, 1), ("vq", 10.0, 2), ("vq", 10.0, 3)))
+    pair = {("none", 1.0): 1.0, ("none", 0.0): -1.0}
+    effect = estimate(table, [Contrast("x", "valid/rec_globals", "1", "0", (pair,), "ratio")])["x"]
+    assert (effect.n, effect.below(0.2), effect.above(0.04)) == (2, True, True)
+
+
+def test_a_block_without_data_is_left_out_and_named(planted):
+    table = planted(states={("vq", 1.0, seed): "diverged" for seed in (1, 2, 3)})
+    blocks = tuple({(latent, 1.0): 1.0, (latent, 0.0): -1.0} for latent in ("none", "vq"))
+    effect = estimate(table, [Contrast("x", "valid/rec_globals", "1", "0", blocks, "ratio")])["x"]
+    assert effect.note == "without vq, globals_beta 1"
+    assert effect.differs
+
+
+def test_a_contrast_without_any_data_gives_no_effect(planted):
+    pair = {("none", 1.0): 1.0, ("none", 0.0): -1.0}
+    assert estimate(planted(), [Contrast("x", "valid/absent", "1", "0", (pair,), "ratio")]) == {}
+
+
+def test_more_contrasts_make_every_interval_wider(planted):
+    table = planted()
+    contrast = Contrast(
+        "x", "valid/rec_globals", "1", "0", ({("none", 1.0): 1.0, ("none", 0.0): -1.0},), "ratio"
+    )
+    few, many = (estimate(table, [contrast], further)["x"] for further in (0, 200))
+    assert many.ci_high - many.ci_low > 1.5 * (few.ci_high - few.ci_low)
+    assert many.p_same >= few.p_same
+
+
+def test_sameness_is_claimed_only_inside_the_margin(planted):
+    pair = {("linear", 1.0): 1.0, ("none", 1.0): -1.0}
+    contrast = Contrast("x", "valid/rec_globals", "linear", "none", (pair,), "ratio")
+    assert estimate(planted(noise=0.002), [contrast])["x"].same
+    assert not estimate(planted(noise=0.1), [contrast])["x"].same
+    apart = planted(noise=0.002, globals_by_latent={"none": 1.0, "linear": 1.08, "vq": 2.0})
+    effect = estimate(apart, [contrast])["x"]
+    assert effect.differs
+    assert not effect.same
+
+
+def test_the_seeds_that_are_said_to_decide_reach_the_power_by_simulation():
+    rng = np.random.default_rng(5)
+    found = Estimate(value=1.0, se=math.sqrt(2 / 3), df=16, n=3)
+    n = seeds_to_decide(1.0, found, 0.05, 0.0)
+    draws = rng.normal(1.0, math.sqrt(2 / n), 4000) / np.sqrt(
+        2 / n * rng.chisquare(8 * (n - 1), 4000) / (8 * (n - 1))
+    )
+    power = np.mean(np.abs(draws) > stats.t.isf(0.025, 8 * (n - 1)))
+    assert 0.77 < power < 0.88
+
+
+def test_an_effect_says_itself_in_words(planted):
+    contrast = Contrast(
+        "x", "valid/rec_globals", "beta 1", "beta 0", ({("none", 1.0): 1.0, ("none", 0.0): -1.0},), "ratio"
+    )
+    text = estimate(planted(), [contrast])["x"].text
+    assert text.startswith("valid/rec_globals, beta 1 against beta 0: falls to 0.0")
+    assert "x [0.0" in text

@@ -1,0 +1,72 @@
+"""Sweeps as a user starts them, and what they left behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeps.records import HISTORY_FILE, Records, read_records
+
+ROOT = Path(__file__).parents[2]
+
+
+def sweeps(*arguments, cwd, check=True, **environment):
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "sweeps", *map(str, arguments)]
+    result = subprocess.run(
+        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def only_sweep(out: Path) -> Path:
+    """Return the folder of the one sweep under ``out``."""
+    (folder,) = {path.parent for path in out.glob("*/*/sweep.json")}
+    return folder
+
+
+def numbers(records: Records) -> dict[tuple[str, int, int, str], float]:
+    """Return every recorded value by cell, seed, epoch and metric."""
+    trials = records.trials
+    return {
+        (trials[row["trial_id"]].cell, trials[row["trial_id"]].seed, row["epoch"], row["metric"]): row[
+            "value"
+        ]
+        for row in records.history.to_pylist()
+    }
+
+
+def assert_once_in_mlflow(uri: str, records: Records, metric: str = "valid/near") -> None:
+    """Assert that MLflow has one finished child per trial, and one value per epoch."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(records.sweep["study"]["name"])
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    parents = [run for run in runs if run.data.tags["kind"] == "sweep"]
+    children = [run for run in runs if run.data.tags["kind"] == "trial"]
+    assert len(parents) == 1
+    assert sorted(run.data.tags["trial_id"] for run in children) == sorted(records.trials)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert all(run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for run in children)
+    for run in children:
+        history = client.get_metric_history(run.info.run_id, metric)
+        n_epochs = records.trials[run.data.tags["trial_id"]].n_epochs
+        assert sorted(point.step for point in history) == list(range(1, n_epochs + 1))
+
+
+@pytest.fixture
+def recorded():
+    """Return a reader of the one sweep under a folder that also holds it to one row per value."""
+
+    def read(out: Path) -> Records:
+        folder = only_sweep(out)
+        records = read_records(folder)
+        assert (folder / HISTORY_FILE).exists()
+        assert len(numbers(records)) == records.history.num_rows
+        return records
+
+    return read

@@ -1,0 +1,161 @@
+"""A trial is named by its content: the same work has the same name, other work another."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search_spaces.domains import SpaceError
+from sweeps.plan import cell_label, folder_name, make_plan
+from sweeps.plan_view import plan_facts, plan_text
+from sweeps.records import RecordWriter
+from sweeps.study import Objective, Study, StudyError, load_study, study_names
+from trainables.families import load_family
+
+STUDY = load_study("compare_globals_heads")
+
+
+def ids(study, out, **options):
+    return [trial.trial_id for trial in make_plan(study, out, **options).trials]
+
+
+def test_every_study_that_comes_with_the_project_can_be_planned(tmp_path):
+    assert len(study_names()) >= 2
+    for name in study_names():
+        plan = make_plan(load_study(name), tmp_path)
+        assert len({trial.trial_id for trial in plan.trials}) == len(plan.trials)
+        assert plan.study.name == name
+
+
+def test_the_grid_is_nine_cells_with_three_seeds_each(tmp_path):
+    plan = make_plan(STUDY, tmp_path)
+    assert len(plan.trials) == 27
+    assert {trial.seed for trial in plan.trials} == {1, 2, 3}
+    assert len({trial.cell for trial in plan.trials[:9]}) == 9, "every cell has a number before any has two"
+
+
+def test_more_seeds_extend_a_sweep_and_keep_its_trials(tmp_path):
+    three, five = make_plan(STUDY, tmp_path), make_plan(replace(STUDY, seeds=5), tmp_path)
+    assert three.sweep_id == five.sweep_id
+    assert {t.trial_id for t in three.trials} < {t.trial_id for t in five.trials}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(STUDY, epochs=21),
+        replace(STUDY, fixed={"lr": 2e-3}),
+        replace(STUDY, fixed={"split_seed": 1}),
+        replace(STUDY, objective=Objective("valid/rec_tokens")),
+    ],
+)
+def test_whatever_changes_the_work_changes_every_name(tmp_path, changed):
+    assert not set(ids(STUDY, tmp_path)) & set(ids(changed, tmp_path))
+
+
+def test_what_changes_no_number_changes_no_trial(tmp_path):
+    renamed = replace(STUDY, name="other", question="Another?", analysis="grid")
+    assert ids(renamed, tmp_path) == ids(STUDY, tmp_path)
+
+
+def test_a_finished_trial_is_not_planned_again_and_a_failed_one_is(tmp_path):
+    plan = make_plan(STUDY, tmp_path)
+    writer = RecordWriter(
+        plan.folder, {"sweep_id": plan.sweep_id, "study": {"name": STUDY.name}, "axes": dict(STUDY.grid)}
+    )
+    for trial, state in zip(plan.trials, ["complete", "diverged", "failed", "running"], strict=False):
+        writer.record_trial(replace(trial.row, state=state))
+    again = make_plan(STUDY, tmp_path)
+    assert set(again.finished) == {trial.trial_id for trial in plan.trials[:2]}
+    assert len(again.open_trials) == 25
+    facts = plan_facts(again)
+    assert (facts["n_trials"], facts["n_finished"], facts["n_open"]) == (27, 2, 25)
+    assert "finished 2, to train 25" in plan_text(again)
+
+
+def test_a_trial_that_another_sweep_has_finished_is_found_there(tmp_path):
+    plan = make_plan(STUDY, tmp_path)
+    writer = RecordWriter(
+        plan.folder, {"sweep_id": plan.sweep_id, "study": {"name": STUDY.name}, "axes": dict(STUDY.grid)}
+    )
+    writer.record_trial(replace(plan.trials[0].row, state="complete"))
+    narrower = replace(STUDY, grid={"latent_space": ("none",), "globals_beta": (0.0,)})
+    other = make_plan(narrower, tmp_path)
+    assert other.folder != plan.folder
+    assert other.finished[plan.trials[0].trial_id][1] == plan.folder
+
+
+def test_settings_fix_with_one_value_and_sweep_with_several():
+    changed = STUDY.with_parameters({"globals_beta": [5.0], "latent_dim": [2, 8]})
+    assert dict(changed.grid) == {"latent_space": ("none", "linear", "vq"), "latent_dim": [2, 8]}
+    assert dict(changed.fixed) == {"globals_beta": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("study", "error", "message"),
+    [
+        (
+            replace(STUDY, grid={"globals_bta": (1.0,)}),
+            SpaceError,
+            "Unknown parameter 'globals_bta'. Did you mean",
+        ),
+        (replace(STUDY, grid={"globals_beta": (-1.0,)}), SpaceError, "globals_beta=-1 is below 0"),
+        (replace(STUDY, grid={"globals_beta": (1, 1.0)}), SpaceError, "holds a value twice"),
+        (replace(STUDY, grid={"globals_beta": 1.0}), SpaceError, "is not a list of values"),
+        (replace(STUDY, fixed={"globals_beta": 1.0}), StudyError, "globals_beta is swept and fixed at once"),
+        (replace(STUDY, seeds=0), StudyError, "seeds=0 gives no usable seeds"),
+        (replace(STUDY, seeds=(1, 1)), StudyError, "gives no usable seeds"),
+        (replace(STUDY, epochs=0), StudyError, "epochs=0 is below 1"),
+        (replace(STUDY, name="../up"), StudyError, r"Study name '../up' is not usable as a folder"),
+    ],
+)
+def test_a_study_that_cannot_run_is_refused_before_anything_starts(tmp_path, study, error, message):
+    with pytest.raises(error, match=message):
+        make_plan(study, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_file_of_the_users_own_is_read(toy_study):
+    study = load_study(str(toy_study()))
+    assert isinstance(study, Study)
+    assert load_family(study.family).name == "toyfamily"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("STUDY = 1 / 0", r"bad.py:1: ZeroDivisionError: division by zero. Mend the study file."),
+        ("x = 1\nSTUDY = (", r"bad.py:2: SyntaxError"),
+        ("x = 1", r"defines no STUDY. End the file with STUDY = Study"),
+    ],
+)
+def test_an_error_in_a_study_file_is_named_with_its_line(tmp_path, text, message):
+    path = tmp_path / "bad.py"
+    path.write_text(text)
+    with pytest.raises(StudyError, match=message):
+        load_study(str(path))
+
+
+def test_a_study_that_does_not_exist_is_refused_with_the_closest_name():
+    with pytest.raises(
+        StudyError, match=r"Unknown study 'compare_globals_head'. Did you mean 'compare_globals_heads'\?"
+    ):
+        load_study("compare_globals_head")
+    with pytest.raises(StudyError, match=r"Study file nowhere.py does not exist"):
+        load_study("nowhere.py")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(10.0, "10"), (0.1, "0.1"), (1e-5, "1e-05"), (1.0000001, "1.0000001"), (32, "32")]
+)
+def test_a_cell_is_written_so_that_it_reads_back(value, text):
+    assert cell_label({"w": value}) == f"w={text}"
+    assert type(value)(text) == value
+
+
+@pytest.mark.parametrize("label", ["../../etc", "a/b", "x" * 300, "..", "naïve=1", "\x00"])
+def test_no_label_leaves_its_folder(label):
+    name = folder_name(label)
+    assert Path(name).name == name
+    assert 0 < len(name) <= 130
+    assert name not in (".", "..")

@@ -1,0 +1,218 @@
+"""MLflow mirrors the records: once, in order, and without anybody waiting for it."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from sweeps.records import EpochRow, Records, TrialRow
+from sweeps.tracking import MlflowStore, Pending, Tracker, default_uri, shown_in_mlflow
+
+SWEEP = {
+    "sweep_id": "s1",
+    "study": {"name": "toy", "question": "Which pull?"},
+    "provenance": {"git_sha": "abc", "versions": {"torch": "2.13.0"}},
+}
+ROW = TrialRow("t1", "pull=1", {"pull": 1.0}, 1)
+EPOCHS = [
+    EpochRow("t1", number, {"valid/near": 1.0 / number}, 1_700_000_000_000 + number) for number in (1, 2, 3)
+]
+ENDED = replace(ROW, state="complete", n_epochs=3, wall_s=1.5)
+
+
+def store_in(folder):
+    return MlflowStore(f"sqlite:///{folder}/mlflow.db", SWEEP, folder)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def tracking_server(folder, port):
+    """Run a real MLflow server on loopback until the block ends."""
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{folder}/server.db",
+    ]
+    command += [
+        "--artifacts-destination",
+        str(folder / "served"),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+                break
+            except (URLError, OSError):
+                assert time.monotonic() < deadline, (folder / "server.log").read_text()[-2000:]
+                time.sleep(0.3)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        import os
+
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def values_of(store, metric="valid/near"):
+    run_id = store.children["t1"][0]
+    return sorted((point.step, point.value) for point in store.client.get_metric_history(run_id, metric))
+
+
+def test_noise_never_becomes_a_metric_key():
+    assert shown_in_mlflow("valid/rec_globals")
+    assert shown_in_mlflow("grad_share/rec_globals")
+    for kept_back in ("grad_share/encoder/rec_globals", "grad_norm/a", "grad_cos/a.b", "lr"):
+        assert not shown_in_mlflow(kept_back)
+
+
+def test_the_environment_names_the_store_and_the_default_lies_beside_the_results(tmp_path, monkeypatch):
+    assert default_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://head:5000")
+    assert default_uri(tmp_path) == "http://head:5000"
+
+
+@pytest.mark.slow
+def test_a_push_that_is_repeated_by_a_new_process_doubles_nothing(tmp_path):
+    for _ in range(3):
+        store = store_in(tmp_path)
+        store.push(Pending(ROW, EPOCHS[:2]))
+        store = store_in(tmp_path)
+        store.push(Pending(ENDED, EPOCHS))
+    store = store_in(tmp_path)
+    assert len(store.children) == 1
+    assert values_of(store) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    run = store.client.get_run(store.children["t1"][0])
+    assert run.data.params == {"pull": "1.0", "seed": "1"}
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.parentRunId"] == store.parent_id
+    assert {"trial_id", "cell", "state"} <= set(run.data.tags)
+
+
+@pytest.mark.slow
+def test_the_parent_says_what_was_asked_and_where_it_comes_from(tmp_path):
+    store = store_in(tmp_path)
+    tags = store.client.get_run(store.parent_id).data.tags
+    expected = {
+        "study": "toy",
+        "question": "Which pull?",
+        "sweep_id": "s1",
+        "git_sha": "abc",
+        "version.torch": "2.13.0",
+    }
+    assert expected.items() <= tags.items()
+
+
+@pytest.mark.slow
+def test_more_epochs_than_one_batch_may_hold_all_arrive(tmp_path):
+    many = [
+        EpochRow("t1", n, {f"valid/m{k}": 1.0 for k in range(30)}, 1_700_000_000_000 + n)
+        for n in range(1, 101)
+    ]
+    store = store_in(tmp_path)
+    store.push(Pending(ENDED, many))
+    assert len(values_of(store, "valid/m29")) == 100
+
+
+@pytest.mark.slow
+def test_a_store_that_is_away_stops_nobody_and_gets_everything_when_it_is_back(tmp_path):
+    away = True
+
+    def connect():
+        if away:
+            raise ConnectionError("no route")
+        return store_in(tmp_path)
+
+    tracker = Tracker(connect, Records(SWEEP), {})
+    started = time.monotonic()
+    tracker.trial(ROW)
+    for epoch in EPOCHS:
+        tracker.epoch(ROW, epoch)
+    tracker.trial(ENDED)
+    assert time.monotonic() - started < 0.1
+    assert tracker.drain(1.5) == 1
+    assert "ConnectionError: no route" in str(tracker.problem)
+    away = False
+    assert tracker.drain(30) == 0
+    assert tracker.problem is None
+    assert values_of(tracker.store) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+
+
+@pytest.mark.slow
+def test_what_an_earlier_start_recorded_is_sent_first(tmp_path):
+    from sweeps.records import RecordWriter, read_records
+
+    writer = RecordWriter(tmp_path / "records", {**SWEEP, "axes": {"pull": {}}})
+    writer.record_trial(ROW)
+    for epoch in EPOCHS[:2]:
+        writer.record_epoch(epoch)
+    tracker = Tracker(lambda: store_in(tmp_path), read_records(tmp_path / "records"), {})
+    tracker.epoch(ROW, EPOCHS[2])
+    tracker.trial(ENDED)
+    assert tracker.drain(30) == 0
+    assert values_of(tracker.store) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+
+
+@pytest.mark.slow
+def test_a_server_that_stops_and_starts_during_a_sweep_misses_nothing(tmp_path, toy_study):
+    from tests.sweeps.conftest import assert_once_in_mlflow, only_sweep, sweeps
+
+    study, port, out = toy_study(epochs=8, nap_ms=1200), free_port(), tmp_path / "out"
+    with tracking_server(tmp_path, port) as uri:
+        command = [
+            sys.executable,
+            "-m",
+            "sweeps",
+            "run",
+            str(study),
+            "--out",
+            str(out),
+            "--tracking-uri",
+            uri,
+            "--address",
+            "local",
+        ]
+        run = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        deadline = time.monotonic() + 60
+        while not list(out.glob("*/*/journal.jsonl")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(6)
+    began = journal_epochs(out)
+    time.sleep(8)
+    assert journal_epochs(out) > began, "training went on without the server"
+    with tracking_server(tmp_path, port) as uri:
+        output, _ = run.communicate(timeout=180)
+        assert run.returncode == 0, output
+        sweeps("sync", "--out", out, "--tracking-uri", uri, cwd=tmp_path)
+        from sweeps.records import read_records
+
+        assert_once_in_mlflow(uri, read_records(only_sweep(out)))
+
+
+def journal_epochs(out) -> int:
+    return sum(path.read_text().count('"kind": "epoch"') for path in out.glob("*/*/journal.jsonl"))
