@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray import tune
 
-logger = logging.getLogger(__name__)
+CONNECT_TIMEOUT_S = 5.0
 
 
 class ResultCallback(tune.Callback):  # type: ignore[misc]
@@ -79,6 +80,7 @@ def train_open_trials(
 @contextmanager
 def ray_session(options: RunOptions) -> Iterator[None]:
     """Connect to Ray, or start it on this machine; always let go of it again."""
+    refuse_silent(options.address)
     try:
         ray.init(
             address=options.address,
@@ -98,6 +100,20 @@ def ray_session(options: RunOptions) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def refuse_silent(address: str | None) -> None:
+    """Raise `RefusedError` when nobody listens at a ``host:port``: Ray itself would try for many minutes."""
+    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise RefusedError(
+            f"No Ray cluster at {address}: {error}. "
+            "Start one with `ray start --head`, or leave --address away to use this machine alone."
+        ) from error
 
 
 def own_code_environment() -> dict[str, Any] | None:

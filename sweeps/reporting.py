@@ -75,7 +75,9 @@ def draw_trials(records: Records, folder: Path) -> None:
         if not figures.parent.is_dir() or all((figures / name).exists() for name in TRIAL_FIGURES):
             continue
         figures.mkdir(exist_ok=True)
-        draw_trial_losses(records.epochs_of(row.trial_id), figures / "losses.png", f"{row.cell} seed {row.seed}")
+        draw_trial_losses(
+            records.epochs_of(row.trial_id), figures / "losses.png", f"{row.cell} seed {row.seed}"
+        )
         draw_examples(records, figures)
 
 

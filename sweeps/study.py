@@ -179,7 +179,7 @@ def failing_line(error: BaseException, path: Path) -> int:
         return error.lineno or 1
     line, frame = 1, error.__traceback__
     while frame is not None:
-        if Path(frame.tb_frame.f_code.co_filename) == path:
+        if Path(frame.tb_frame.f_code.co_filename).resolve() == path.resolve():
             line = frame.tb_lineno
         frame = frame.tb_next
     return line

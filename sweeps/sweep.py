@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import fcntl
-import importlib
 import os
 import platform
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,10 +26,12 @@ from sweeps.plan import Plan, RunOptions, axes_of
 from sweeps.progress import LiveProgress, Progress
 from sweeps.records import SCHEMA_VERSION, SWEEP_FILE, RecordWriter, read_records, read_sweep
 from sweeps.tracking import MlflowStore, Tracker, import_mlflow
+from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
 from trainables.families import load_family
 
 DRAIN_S = 20.0
+LOCK_FILE = ".lock"
 VERSIONED = ("counterpoise", "ray", "torch", "mlflow", "optuna", "numpy", "pyarrow")
 
 
@@ -74,15 +75,14 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
     """
     started = time.monotonic()
     datasets = load_datasets(plan)
-    if plan.open_trials:
-        importlib.import_module("sweeps.driver")
-    import_mlflow(tracking_uri)
-    with only_writer(plan.folder):
+    with only_writer(plan.folder), ray_for(plan, options):
+        import_mlflow(tracking_uri)
         sweep = describe(plan, datasets)
         records = RecordWriter(plan.folder, sweep)
         tracker = start_tracker(plan, tracking_uri, sweep)
         try:
-            train(plan, options, records, tracker, datasets, console)
+            with display(plan, console) as progress:
+                train(plan, options, SweepWriter(plan, records, tracker, progress), datasets)
         finally:
             unsent = tracker.drain(DRAIN_S)
             note_run_ids(records, tracker)
@@ -93,29 +93,31 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
     return Outcome(plan.folder, states, len(plan.open_trials), wall_s, unsent, tracker.problem)
 
 
-def train(
-    plan: Plan,
-    options: RunOptions,
-    records: RecordWriter,
-    tracker: Tracker,
-    datasets: dict[str, Dataset],
-    console: Console,
-) -> None:
+def ray_for(plan: Plan, options: RunOptions) -> AbstractContextManager[None]:
+    """Return the Ray session of a plan; none is opened when nothing is left to train."""
+    if not plan.open_trials:
+        return nullcontext()
+    from sweeps.driver import ray_session
+
+    return ray_session(options)
+
+
+def train(plan: Plan, options: RunOptions, writer: SweepWriter, datasets: dict[str, Dataset]) -> None:
     """Take over what other sweeps have finished, and train the rest on Ray."""
-    from sweeps.writer import SweepWriter
+    for trial in plan.trials:
+        row, source = plan.finished.get(trial.trial_id, (None, plan.folder))
+        if row is not None and source != plan.folder:
+            writer.adopt(trial, row, source)
+    if plan.open_trials:
+        from sweeps.driver import train_open_trials
 
+        train_open_trials(plan, options, writer, datasets)
+
+
+def display(plan: Plan, console: Console) -> Progress:
+    """Return the display of a plan: a live table on a terminal, plain lines elsewhere."""
     kind = LiveProgress if console.is_terminal else Progress
-    with kind(plan.study.objective, len(plan.open_trials), plan.study.epochs, console) as progress:
-        writer = SweepWriter(plan, records, tracker, progress)
-        for trial in plan.trials:
-            row, source = plan.finished.get(trial.trial_id, (None, plan.folder))
-            if row is not None and source != plan.folder:
-                writer.adopt(trial, row, source)
-        if plan.open_trials:
-            from sweeps.driver import ray_session, train_open_trials
-
-            with ray_session(options):
-                train_open_trials(plan, options, writer, datasets)
+    return kind(plan.study.objective, len(plan.open_trials), plan.study.epochs, console)
 
 
 def load_datasets(plan: Plan) -> dict[str, Dataset]:
@@ -197,7 +199,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a+")
+        lock = (folder / LOCK_FILE).open("a+")
     except OSError as error:
         raise RefusedError(
             f"Output folder {folder} is not writable: {error.strerror}. Choose another with --out."
@@ -214,4 +216,18 @@ def only_writer(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
+        try:
+            yield
+        finally:
+            forget_if_empty(folder)
+
+
+def forget_if_empty(folder: Path) -> None:
+    """Remove a sweep's folder, and the folders above it, when a refusal left nothing but the lock in it."""
+    if [path.name for path in folder.iterdir()] != [LOCK_FILE]:
+        return
+    (folder / LOCK_FILE).unlink()
+    for empty in (folder, folder.parent, folder.parent.parent):
+        if any(empty.iterdir()):
+            return
+        empty.rmdir()

@@ -32,6 +32,7 @@ class Planted:
         tokens_by_latent: True factor on rec_tokens by latent space.
         globals_by_latent: True factor on rec_globals by latent space.
         noise: Log-scale standard deviation between seeds, beyond what seeds share.
+        shared: Log-scale standard deviation of what all cells of one seed share.
         met_r2: True R^2 where beta is above 0.
         perplexity: True perplexity of vq cells.
         dims: Levels of latent_dim, empty when it is not swept.
@@ -49,6 +50,7 @@ class Planted:
         default_factory=lambda: {"none": 1.0, "linear": 1.0, "vq": 1.8}
     )
     noise: float = 0.02
+    shared: float = 0.02
     seeds: tuple[int, ...] = (1, 2, 3)
     epochs: int = 4
     met_r2: float = 0.6
@@ -128,7 +130,7 @@ class Planted:
         """Write the records and read them back."""
         rng = np.random.default_rng(self.random_seed)
         writer = RecordWriter(folder, self.sweep())
-        shared = {seed: rng.normal(0, 0.05) for seed in self.seeds}
+        shared = {seed: rng.normal(0, self.shared) for seed in self.seeds}
         for latent in self.tokens_by_latent:
             for beta in self.tokens_by_beta:
                 for dim in self.dims or (None,):

@@ -62,7 +62,8 @@ def test_the_paired_model_is_that_of_statsmodels_on_a_balanced_table():
     table = np.array([list(seeds.values()) for seeds in values.values()])
     residuals = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
     variance = (residuals**2).sum() / (8 * 2)
-    assert fit.contrast(PAIRS[0]).df == 16
+    assert fit.paired.df_resid == 16
+    assert fit.paired.mse_resid == pytest.approx(variance)
     assert fit.contrast(PAIRS[0]).se >= math.sqrt(2 * variance / 3) * (1 - 1e-9)
 
 
@@ -133,10 +134,10 @@ def test_sameness_is_claimed_only_inside_the_margin(planted):
 
 def test_the_seeds_that_are_said_to_decide_reach_the_power_by_simulation():
     rng = np.random.default_rng(5)
-    found = Estimate(value=1.0, se=math.sqrt(2 / 3), df=16, n=3)
-    n = seeds_to_decide(1.0, found, 0.05, 0.0)
-    draws = rng.normal(1.0, math.sqrt(2 / n), 4000) / np.sqrt(
-        2 / n * rng.chisquare(8 * (n - 1), 4000) / (8 * (n - 1))
+    found = Estimate(value=1.0, se=math.sqrt(2 * 0.25 / 3), df=16, n=3)
+    n = seeds_to_decide(0.5, found, 0.05, 0.0)
+    draws = rng.normal(0.5, math.sqrt(0.5 / n), 4000) / np.sqrt(
+        0.5 / n * rng.chisquare(8 * (n - 1), 4000) / (8 * (n - 1))
     )
     power = np.mean(np.abs(draws) > stats.t.isf(0.025, 8 * (n - 1)))
     assert 0.77 < power < 0.88
