@@ -1,0 +1,1 @@
+"""From records to verdicts: load -> effects -> findings -> recommendation -> figures -> report."""

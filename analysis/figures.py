@@ -1,0 +1,253 @@
+"""Heatmaps and the trade-off: what stands in the cells. Everything drawn was computed before."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from analysis import theme
+from analysis.cells import Summary, summaries
+from analysis.pareto import Front
+from analysis.table import Axis, CellKey, SweepTable, value_text
+from search_spaces.domains import Value
+
+
+def grid_axes(table: SweepTable) -> tuple[Axis | None, Axis, list[Axis]]:
+    """Return the axis of rows, that of columns and those of panels: words in rows, weights in columns."""
+    ordered = sorted(table.axes, key=lambda axis: (isinstance(axis.values[0], str), -int(axis.weight)))
+    column = ordered[0]
+    others = [axis for axis in table.axes if axis is not column]
+    row = next((axis for axis in others if isinstance(axis.values[0], str)), others[0] if others else None)
+    return row, column, [axis for axis in others if axis is not row]
+
+
+def panels(table: SweepTable, rest: list[Axis]) -> list[dict[str, Value]]:
+    """Return the levels of the panel axes, one mapping per panel; one empty mapping when there are none."""
+    levels = itertools.product(*(axis.simplest_first for axis in rest))
+    return [dict(zip((axis.name for axis in rest), values, strict=True)) for values in levels]
+
+
+def cell_at(table: SweepTable, params: Mapping[str, Value]) -> CellKey:
+    """Return the cell with these parameters."""
+    return tuple(params[axis.name] for axis in table.axes)
+
+
+def metric_title(table: SweepTable, metric: str) -> str:
+    """Return a metric with its unit and direction: ``valid/met_r2 (higher is better)``."""
+    known = table.meaning(metric)
+    unit = f" [{known.unit}]" if known.unit else ""
+    direction = {"min": " (lower is better)", "max": " (higher is better)"}.get(known.mode or "", "")
+    return f"{metric}{unit}{direction}"
+
+
+def heatmap(table: SweepTable, metric: str) -> Figure:
+    """Return the heatmap of one metric: mean, interval and count in every cell, brighter is better."""
+    row, column, rest = grid_axes(table)
+    found = summaries(table, metric)
+    shown = panels(table, rest)
+    n_rows, n_columns = len(row.values) if row else 1, len(column.values)
+    width, height = 1.35 * n_columns * len(shown) + 1.6, 0.92 * n_rows + 1.35
+    with theme.drawing():
+        figure = Figure(figsize=(max(width, 4.2), height), layout="constrained")
+        axes = figure.subplots(1, len(shown), squeeze=False)[0]
+        norm = colour_norm([s.mean for s in found.values()], table.meaning(metric).positive)
+        cmap = mpl.colormaps[theme.HEAT + ("_r" if table.meaning(metric).mode == "min" else "")]
+        for place, (panel, fixed) in enumerate(zip(axes, shown, strict=True)):
+            draw_panel(table, panel, (row, column), fixed, found, (norm, cmap))
+            panel.set_title(", ".join(f"{k} {value_text(v)}" for k, v in fixed.items()))
+            if place:
+                panel.set_yticklabels([])
+                panel.set_ylabel("")
+        figure.suptitle(metric_title(table, metric), x=0.02, ha="left", fontweight="bold", fontsize=10.5)
+    return figure
+
+
+def colour_norm(values: list[float], positive: bool) -> Normalize:
+    """Return the colour scale of a heatmap, logarithmic for positive metrics."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    if positive and low > 0:
+        return LogNorm(low, high if high > low else low * 1.01)
+    return Normalize(low, high if high > low else low + 1e-9)
+
+
+def draw_panel(
+    table: SweepTable,
+    panel: Axes,
+    sides: tuple[Axis | None, Axis],
+    fixed: Mapping[str, Value],
+    found: Mapping[CellKey, Summary],
+    colours: tuple[Normalize, Any],
+) -> None:
+    """Draw one panel of a heatmap."""
+    row, column = sides
+    rows: tuple[Value | None, ...] = row.simplest_first if row else (None,)
+    for (y, row_value), (x, column_value) in itertools.product(
+        enumerate(rows), enumerate(column.simplest_first)
+    ):
+        params = {**fixed, column.name: column_value} | (
+            {row.name: row_value} if row and row_value is not None else {}
+        )
+        cell = cell_at(table, params)
+        draw_cell(table, panel, (x, y), cell, found.get(cell), colours)
+    panel.set_xlim(-0.5, len(column.values) - 0.5)
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.set_xticks(range(len(column.values)), [value_text(v) for v in column.simplest_first])
+    panel.set_yticks(range(len(rows)), [value_text(v) for v in rows if v is not None] if row else [""])
+    panel.set_xlabel(column.name)
+    panel.set_ylabel(row.name if row else "", labelpad=8)
+    panel.tick_params(length=0)
+    for spine in panel.spines.values():
+        spine.set_visible(False)
+
+
+def draw_cell(
+    table: SweepTable,
+    panel: Axes,
+    at: tuple[int, int],
+    cell: CellKey,
+    found: Summary | None,
+    colours: tuple[Normalize, Any],
+) -> None:
+    """Draw one cell: colour by the mean; mean, interval, count and a mark for diverged trials as text."""
+    (x, y), (norm, cmap) = at, colours
+    states = table.rows_of(cell)["state"].tolist()
+    n_diverged = states.count("diverged")
+    face = "#f1f3f6" if found is None else cmap(float(norm(found.mean)))
+    ink = theme.INK if luminance(face) > 0.45 else "white"
+    panel.add_patch(Rectangle((x - 0.48, y - 0.47), 0.96, 0.94, facecolor=face, linewidth=0))
+    if n_diverged:
+        edge = (x - 0.48, y + 0.36)
+        panel.add_patch(
+            Rectangle(edge, 0.96, 0.11, facecolor="none", edgecolor=ink, hatch="////", linewidth=0)
+        )
+    if found is not None:
+        write_cell(panel, at, found, n_diverged, ink)
+        return
+    missing = f"all {n_diverged} diverged" if n_diverged and n_diverged == len(states) else "no value"
+    panel.text(x, y, missing, ha="center", va="center", color=theme.MUTED, fontsize=8)
+
+
+def write_cell(panel: Axes, at: tuple[int, int], found: Summary, n_diverged: int, ink: str) -> None:
+    """Write mean, interval and counts into one cell."""
+    x, y = at
+    lines = [(y - 0.17, f"{found.mean:.3g}", 11.0, "bold")]
+    if found.ci_low is not None and found.ci_high is not None:
+        lines.append((y + 0.08, f"[{found.ci_low:.3g}, {found.ci_high:.3g}]", 7.5, "normal"))
+    lines.append(
+        (y + 0.27, f"n={found.n}" + (f", {n_diverged} diverged" if n_diverged else ""), 7.0, "normal")
+    )
+    for height, text, size, weight in lines:
+        panel.text(x, height, text, ha="center", va="center", color=ink, fontsize=size, fontweight=weight)
+
+
+def luminance(colour: Any) -> float:
+    """Return how light a colour looks, 0 to 1: the root of its luminance (ITU-R BT.709 weights)."""
+    linear = np.power(mpl.colors.to_rgb(colour), 2.2)
+    return math.sqrt(float(linear @ np.array([0.2126, 0.7152, 0.0722])))
+
+
+def trade_off(table: SweepTable, front: Front) -> Figure:
+    """Return the two conflicting metrics against each other: cell means, seeds, Pareto front and knee."""
+    row, column, _ = grid_axes(table)
+    with theme.drawing():
+        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+        panel = figure.subplots()
+        for cell, (x, y) in front.points.items():
+            draw_point(table, panel, cell, (x, y), front)
+        if front.conflict:
+            xs, ys = zip(*(front.points[cell] for cell in front.cells), strict=True)
+            panel.plot(xs, ys, color=theme.MUTED, linewidth=1.2, zorder=1)
+        if front.knee is not None and front.conflict:
+            x, y = front.points[front.knee]
+            panel.plot(
+                x,
+                y,
+                "o",
+                markersize=18,
+                markerfacecolor="none",
+                markeredgecolor=theme.INK,
+                markeredgewidth=1.1,
+            )
+        scale_log(panel, front)
+        draw_baselines(table, panel, front)
+        panel.set_xlabel(metric_title(table, front.metrics[0]))
+        panel.set_ylabel(metric_title(table, front.metrics[1]))
+        panel.grid(visible=True)
+        panel.legend(handles=legend_of(row, column, front), loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def scale_log(panel: Axes, front: Front) -> None:
+    """Set logarithmic scales where all values are positive, with some room around the points."""
+    for place, (axis, set_scale) in enumerate(
+        ((panel.xaxis, panel.set_xscale), (panel.yaxis, panel.set_yscale))
+    ):
+        if min(point[place] for point in front.points.values()) > 0:
+            set_scale("log")
+            axis.set_major_formatter(mpl.ticker.LogFormatterSciNotation(labelOnlyBase=True))
+    panel.margins(0.12)
+
+
+def draw_point(table: SweepTable, panel: Axes, cell: CellKey, at: tuple[float, float], front: Front) -> None:
+    """Draw one cell: its seeds faintly, its mean by colour (rows) and marker (columns)."""
+    row, column, _ = grid_axes(table)
+    params = table.params_of(cell)
+    colour = theme.colour_of(params[row.name], row.values) if row else theme.PALETTE[0]
+    marker = theme.MARKERS[column.place(params[column.name]) % len(theme.MARKERS)]
+    xs, ys = (table.values(metric)[cell] for metric in front.metrics)
+    shared = sorted(set(xs) & set(ys))
+    panel.plot(
+        [xs[s] for s in shared], [ys[s] for s in shared], marker, color=colour, alpha=0.35, markersize=3.5
+    )
+    panel.plot(
+        *at, marker, color=colour, markersize=8.5, markeredgecolor="white", markeredgewidth=0.9, zorder=3
+    )
+
+
+def draw_baselines(table: SweepTable, panel: Axes, front: Front) -> None:
+    """Draw the second metric of predictors without training as labelled lines."""
+    for name, value in sorted(table.baselines.items()):
+        predictor, _, metric = name.partition("/")
+        if metric == front.metrics[1]:
+            panel.axhline(value, color=theme.MUTED, linewidth=0.9, linestyle=(0, (3, 2)), zorder=0)
+            panel.annotate(
+                f"{predictor} baseline",
+                (0.99, value),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="right",
+                fontsize=7.5,
+                color=theme.MUTED,
+            )
+
+
+def legend_of(row: Axis | None, column: Axis, front: Front) -> list[Line2D]:
+    """Return the entries of the trade-off's legend."""
+    handles = []
+    for level in row.simplest_first if row else ():
+        colour = theme.colour_of(level, row.values) if row else theme.INK
+        handles.append(
+            Line2D([], [], marker="o", linestyle="", color=colour, markersize=8, label=value_text(level))
+        )
+    for place, level in enumerate(column.simplest_first):
+        marker = theme.MARKERS[place % len(theme.MARKERS)]
+        label = f"{column.name} {value_text(level)}"
+        handles.append(
+            Line2D([], [], marker=marker, linestyle="", color=theme.MUTED, markersize=7, label=label)
+        )
+    if front.conflict:
+        handles.append(Line2D([], [], color=theme.MUTED, linewidth=1.2, label="Pareto front"))
+        ring = {"markerfacecolor": "none", "markeredgecolor": theme.INK}
+        handles.append(Line2D([], [], marker="o", linestyle="", markersize=11, label="knee", **ring))  # type: ignore[arg-type]
+    return handles

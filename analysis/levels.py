@@ -1,0 +1,166 @@
+"""Contrasts between levels of an axis and between cells, and the finding that names the best level."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+from analysis.effects import Contrast, Effect, Kind
+from analysis.findings import Finding, Verdict, Wording, decide, not_applicable
+from analysis.table import Axis, CellKey, Mode, SweepTable, value_text
+from search_spaces.domains import Value
+
+
+def level_contrast(
+    table: SweepTable,
+    metric: str,
+    axis: str,
+    pair: tuple[Value, Value],
+    kind: Kind,
+    within: Mapping[str, Value] | None = None,
+) -> Contrast | None:
+    """Return level ``pair[0]`` against level ``pair[1]`` of one axis, averaged over all other axes.
+
+    Args:
+        table: The sweep.
+        metric: Metric with its split.
+        axis: The axis whose levels are compared.
+        pair: The two levels.
+        kind: Ratio or difference.
+        within: Levels of other axes to stay within.
+
+    Returns:
+        None when the sweep lacks the axis or one of the levels.
+    """
+    swept, inside = table.axis(axis), within or {}
+    if swept is None or any(value not in swept.values for value in pair):
+        return None
+    blocks = tuple(
+        {cell: 1.0, moved(table, cell, swept, pair[1]): -1.0}
+        for cell in table.cells
+        if {axis: pair[0], **inside}.items() <= table.params_of(cell).items()
+    )
+    if not blocks:
+        return None
+    where = "".join(
+        f", {table.level(other, inside[other.name])}" for other in table.axes if other.name in inside
+    )
+    a, b = (table.level(swept, value) for value in pair)
+    return Contrast(f"{metric}: {a} vs {b}{where}", metric, a + where, b + where, blocks, kind)
+
+
+def interaction(
+    table: SweepTable,
+    metric: str,
+    step: tuple[str, Value, Value],
+    across: tuple[str, Value, Value],
+    kind: Kind,
+) -> Contrast | None:
+    """Return by how much the step ``axis: high against low`` weighs more at one level of another axis.
+
+    Args:
+        table: The sweep.
+        metric: Metric with its split.
+        step: Axis, high level, low level.
+        across: The other axis, the level where the step is expected to weigh more, the level compared with.
+        kind: Ratio or difference.
+    """
+    first, second = table.axis(step[0]), table.axis(across[0])
+    if first is None or second is None:
+        return None
+    blocks = []
+    for cell in table.cells:
+        if {step[0]: step[1], across[0]: across[1]}.items() <= table.params_of(cell).items():
+            low = moved(table, cell, first, step[2])
+            other, other_low = (moved(table, place, second, across[2]) for place in (cell, low))
+            blocks.append({cell: 1.0, low: -1.0, other: -1.0, other_low: 1.0})
+    high_text, low_text = (table.level(first, value) for value in step[1:])
+    a, b = (f"{high_text} / {low_text} at {table.level(second, value)}" for value in across[1:])
+    return Contrast(f"{metric}: {a} vs {b}", metric, a, b, tuple(blocks), kind) if blocks else None
+
+
+def cell_contrast(
+    table: SweepTable, metric: str, cell: CellKey, reference: float, name: str, kind: Kind
+) -> Contrast:
+    """Return one cell against a constant, a baseline or a threshold."""
+    label = table.label(cell)
+    return Contrast(
+        f"{metric}: {label} vs {name}",
+        metric,
+        label,
+        f"{name} ({value_text(reference)})",
+        ({cell: 1.0},),
+        kind,
+        reference,
+    )
+
+
+def moved(table: SweepTable, cell: CellKey, axis: Axis, value: Value) -> CellKey:
+    """Return the cell with one parameter set to ``value``."""
+    place = table.axes.index(axis)
+    return (*cell[:place], value, *cell[place + 1 :])
+
+
+def level_pairs(table: SweepTable, axis: str) -> list[tuple[Value, Value]]:
+    """Return all pairs of levels (more complex, simpler) of one axis."""
+    swept = table.axis(axis)
+    simple_first = itertools.combinations(swept.simplest_first, 2) if swept else ()
+    return [(second, first) for first, second in simple_first]
+
+
+def known(effects: Mapping[str, Effect], *contrasts: Contrast | None) -> list[Effect]:
+    """Return the effects of those contrasts that exist and have data."""
+    return [effects[c.id] for c in contrasts if c is not None and c.id in effects]
+
+
+def sweet_spot(
+    table: SweepTable, effects: Mapping[str, Effect], identity: str, axis: str, metric: str, kind: Kind
+) -> Finding:
+    """Return whether one level of an axis is better than all its other levels on ``metric``."""
+    mode: Mode = table.meaning(metric).mode or "min"
+    swept = table.axis(axis)
+    pairs = {
+        pair: found[0]
+        for pair in level_pairs(table, axis)
+        if (found := known(effects, level_contrast(table, metric, axis, pair, kind)))
+    }
+    if swept is None or not pairs:
+        return not_applicable(identity, f"{axis} has no two levels with data on {metric}.")
+    levels = sorted({level for pair in pairs for level in pair}, key=swept.place)
+    best = max(
+        levels, key=lambda level: sum(wins(pair, effect, level, mode) for pair, effect in pairs.items())
+    )
+    against = {pair: effect for pair, effect in pairs.items() if best in pair}
+    beaten = [shown_better(pair, effect, best, mode) for pair, effect in against.items()]
+    open_levels = [
+        table.level(swept, next(level for level in pair if level != best))
+        for pair, won in zip(against, beaten, strict=True)
+        if not won
+    ]
+    name = table.level(swept, best)
+    wording = Wording(
+        supported=f"{name} is the best {axis} by {metric}, better than every other level.",
+        rejected=f"No {axis} is better than another by {metric}: all are the same within the margin.",
+        undecided=f"{name} has the best {metric}, not distinguishable from {', '.join(open_levels)}.",
+        advice={
+            "rejected": f"Take the simplest {axis}.",
+            "undecided": "Prefer the simplest of these, or add seeds.",
+        },
+    )
+    verdict: Verdict = "undecided"
+    if all(beaten):
+        verdict = "supported"
+    elif all(effect.same for effect in pairs.values()):
+        verdict = "rejected"
+    return decide(identity, verdict, wording, list(against.values()))
+
+
+def wins(pair: tuple[Value, Value], effect: Effect, level: Value, mode: Mode) -> bool:
+    """Return whether ``level`` has the better estimate in its pair."""
+    first_is_better = effect.estimate < effect.null if mode == "min" else effect.estimate > effect.null
+    return level in pair and (pair[0] == level) == first_is_better
+
+
+def shown_better(pair: tuple[Value, Value], effect: Effect, level: Value, mode: Mode) -> bool:
+    """Return whether the interval shows ``level`` to be the better of its pair."""
+    return effect.differs and wins(pair, effect, level, mode)

@@ -1,0 +1,234 @@
+"""One cell to take, or none: the simplest of those that the seeds cannot tell from the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.cells import Summary, summaries
+from analysis.effects import Contrast, Effect
+from analysis.findings import Finding
+from analysis.follow_up import FollowUp, proposal_for_seeds, propose
+from analysis.grid import objective_kind
+from analysis.pareto import Front
+from analysis.table import CellKey, SweepTable
+from search_spaces.domains import Value
+
+
+@dataclass(frozen=True)
+class Price:
+    """What the recommended cell gives away on another metric: point estimates, no claim.
+
+    Args:
+        metric: The metric.
+        value: Mean in the recommended cell.
+        best_cell: Cell with the best mean.
+        best_value: That mean.
+    """
+
+    metric: str
+    value: float
+    best_cell: str
+    best_value: float
+
+    @property
+    def text(self) -> str:
+        """The price in words."""
+        if self.value == self.best_value:
+            return f"{self.metric} {self.value:.4g}, the best of all cells"
+        return f"{self.metric} {self.value:.4g}, against {self.best_value:.4g} in {self.best_cell}"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The cell to take.
+
+    Args:
+        cell: Its parameters.
+        label: Its name.
+        metric: The objective.
+        summary: The objective in that cell.
+        reason: Why this cell, in words.
+        indistinguishable: Cells that the seeds cannot tell from the best one.
+        against_best: The recommended cell against the best one, None when it is the best one.
+        runner_up: Name of the next cell.
+        runner_up_effect: The comparison that tells the two apart, or fails to.
+        distinguishable: Whether the runner-up is told apart from the best cell.
+        price: What it costs on other metrics.
+        pareto: Names of the Pareto set when two metrics conflict, else empty.
+        knee: Name of the knee of that set.
+        follow_up: What to run next.
+    """
+
+    cell: Mapping[str, Value]
+    label: str
+    metric: str
+    summary: Summary
+    reason: str
+    indistinguishable: tuple[str, ...]
+    against_best: Effect | None
+    runner_up: str
+    runner_up_effect: Effect | None
+    distinguishable: bool
+    price: tuple[Price, ...]
+    pareto: tuple[str, ...] = ()
+    knee: str | None = None
+    follow_up: FollowUp | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the recommendation as it stands in ``report.json``."""
+        effects = {"against_best": self.against_best, "runner_up_effect": self.runner_up_effect}
+        return {
+            "cell": dict(self.cell),
+            "label": self.label,
+            "metric": self.metric,
+            "value": self.summary.as_json(),
+            "reason": self.reason,
+            "indistinguishable": list(self.indistinguishable),
+            **{name: None if effect is None else effect.as_json() for name, effect in effects.items()},
+            "runner_up": self.runner_up,
+            "distinguishable": self.distinguishable,
+            "price": [{**vars(price), "text": price.text} for price in self.price],
+            "pareto": list(self.pareto),
+            "knee": self.knee,
+            "follow_up": None if self.follow_up is None else self.follow_up.as_json(),
+        }
+
+
+def ranked_cells(table: SweepTable) -> list[CellKey]:
+    """Return cells with the objective from best to worst; geometric means where the objective is a ratio."""
+    if table.objective is None:
+        return []
+    as_ratio = objective_kind(table) == "ratio"
+    means = {}
+    for cell, seeds in table.values(table.objective.metric).items():
+        means[cell] = sum(math.log(v) if as_ratio else v for v in seeds.values()) / len(seeds)
+    return sorted(means, key=lambda cell: means[cell], reverse=table.objective.mode == "max")
+
+
+def contrasts_with_best(table: SweepTable) -> tuple[list[Contrast], int]:
+    """Return every cell against the best one, and how many further pairs could have been looked at.
+
+    The best cell is chosen by the data, so all pairs count towards the family-wise error rate.
+    """
+    ranked = ranked_cells(table)
+    found = [best_contrast(table, ranked[0], cell) for cell in ranked[1:]]
+    return found, len(ranked) * (len(ranked) - 1) // 2 - len(found)
+
+
+def best_contrast(table: SweepTable, best: CellKey, cell: CellKey) -> Contrast:
+    """Return one cell against the best one on the objective."""
+    assert table.objective is not None
+    a, b, metric = table.label(cell), table.label(best), table.objective.metric
+    return Contrast(f"{metric}: {a} vs {b}", metric, a, b, ({cell: 1.0, best: -1.0},), objective_kind(table))
+
+
+def recommend(
+    table: SweepTable, effects: Mapping[str, Effect], findings: Sequence[Finding], front: Front | None
+) -> Recommendation | None:
+    """Return the recommendation, or None when the sweep supports none; `why_none` says why."""
+    if why_none(table) is not None:
+        return None
+    assert table.objective is not None
+    ranked = ranked_cells(table)
+    best = ranked[0]
+    against = {cell: effects[best_contrast(table, best, cell).id] for cell in ranked[1:]}
+    like_best = [best, *(cell for cell, effect in against.items() if not effect.differs)]
+    chosen = min(like_best, key=lambda cell: (complexity(table, cell), ranked.index(cell)))
+    runner_up = next(cell for cell in ranked if cell != chosen)
+    told_apart = against[runner_up if chosen == best else chosen]
+    conflict = front is not None and front.conflict
+    return Recommendation(
+        cell=table.params_of(chosen),
+        label=table.label(chosen),
+        metric=table.objective.metric,
+        summary=summaries(table, table.objective.metric)[chosen],
+        reason=reason(table, chosen, best, len(like_best), against.get(chosen)),
+        indistinguishable=tuple(table.label(cell) for cell in like_best),
+        against_best=against.get(chosen),
+        runner_up=table.label(runner_up),
+        runner_up_effect=told_apart,
+        distinguishable=told_apart.differs,
+        price=prices(table, chosen, front),
+        pareto=tuple(table.label(cell) for cell in front.cells) if front and conflict else (),
+        knee=table.label(front.knee) if front and conflict and front.knee else None,
+        follow_up=next_study(table, findings, chosen),
+    )
+
+
+def why_none(table: SweepTable) -> str | None:
+    """Return why no cell can be recommended, None when one can."""
+    if table.objective is None:
+        return "The records name no objective."
+    ranked = ranked_cells(table)
+    if len(ranked) < 2:
+        return f"Fewer than two cells have a completed trial with {table.objective.metric}."
+    if max(len(seeds) for seeds in table.values(table.objective.metric).values()) < 2:
+        return "One seed per cell: no difference between cells can be told from chance. Run at least 2, better 3."
+    return None
+
+
+def complexity(table: SweepTable, cell: CellKey) -> int:
+    """Return how far a cell is from the simplest one: the steps along every axis."""
+    return sum(axis.place(value) for axis, value in zip(table.axes, cell, strict=True))
+
+
+def reason(table: SweepTable, chosen: CellKey, best: CellKey, n_like_best: int, effect: Effect | None) -> str:
+    """Return why the cell is recommended, in words."""
+    assert table.objective is not None
+    metric = table.objective.metric
+    if n_like_best == 1:
+        return f"It has the best {metric}, and the seeds tell it from every other cell."
+    if chosen == best:
+        return (
+            f"It has the best {metric} and is the simplest of the {n_like_best} cells that the seeds cannot "
+            "tell apart."
+        )
+    worst = "" if effect is None else f" Against that cell: {effect.interval_text}."
+    return (
+        f"It is the simplest of {n_like_best} cells that the seeds cannot tell from the best "
+        f"({table.label(best)}); simplicity, not a difference, is the reason.{worst}"
+    )
+
+
+def prices(table: SweepTable, chosen: CellKey, front: Front | None) -> tuple[Price, ...]:
+    """Return what the cell gives away on the two metrics that may conflict."""
+    found = []
+    for place, metric in enumerate(front.metrics if front else ()):
+        assert front is not None
+        points = {cell: point[place] for cell, point in front.points.items()}
+        if chosen in points:
+            best = min(points, key=lambda cell: points[cell])
+            found.append(Price(metric, points[chosen], table.label(best), points[best]))
+    return tuple(found)
+
+
+def next_study(table: SweepTable, findings: Sequence[Finding], chosen: CellKey) -> FollowUp | None:
+    """Return what to run next: what a finding proposes, else more seeds for what is open, else a finer weight."""
+    for finding in findings:
+        if finding.follow_up is not None:
+            return finding.follow_up
+    open_findings = [finding for finding in findings if finding.verdict == "undecided"]
+    if open_findings:
+        known = [finding.seeds_needed for finding in open_findings if finding.seeds_needed]
+        named = ", ".join(finding.id for finding in open_findings)
+        return proposal_for_seeds(table, min(known) if known else None, f"Undecided: {named}.")
+    return finer_weight(table, chosen)
+
+
+def finer_weight(table: SweepTable, chosen: CellKey) -> FollowUp | None:
+    """Return the same study with the first weight swept around the recommended value."""
+    for axis, value in zip(table.axes, chosen, strict=True):
+        if axis.weight and isinstance(value, int | float) and value > 0:
+            around = tuple(float(f"{value * factor:.3g}") for factor in (0.3, 1.0, 3.0))
+            question = f"Is there a better {axis.name} near {value:g}?"
+            return propose(
+                table,
+                f"finer_{axis.name}",
+                question,
+                "The recommended weight can be refined.",
+                {axis.name: around},
+            )
+    return None
