@@ -56,7 +56,7 @@ def test_text_from_the_command_line_becomes_a_value_of_the_right_type(name, text
 
 @pytest.mark.parametrize("text", ["one", "", "1..2", "0x10"])
 def test_text_that_is_no_number_is_refused(text):
-    with pytest.raises(SpaceError, match="is not a number. Write it as"):
+    with pytest.raises(SpaceError, match=r"is not a number\. Write it as"):
         TINY.parse("kl_weight", text)
 
 
