@@ -279,6 +279,8 @@ def ui(out: Path, tracking_uri: str | None, port: int) -> None:
         artifacts,
     ]
     click.echo(f"MLflow UI over {uri}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # a dozen idle workers less
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(port)])
 
 

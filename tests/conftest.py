@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 os.environ.update(
-    RAY_USAGE_STATS_ENABLED="0", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="1", RAY_DEDUP_LOGS="0"
+    RAY_USAGE_STATS_ENABLED="0",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="1",
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
 )
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ.pop("RAY_ADDRESS", None)
