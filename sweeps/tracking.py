@@ -15,7 +15,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,19 @@ def default_uri(out: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(out / 'mlflow.db').resolve()}"
 
 
-def shown_in_mlflow(metric: str) -> bool:
+def shown_in_mlflow(metric: str, meanings: Mapping[str, Any]) -> bool:
     """Return whether a metric becomes an MLflow key.
 
-    Accounting per module and per pair stays in the records: the compare view is usable up to some forty keys.
+    Accounting per module and per pair, and test values that are neither good nor bad, stay in the records: the
+    compare view is usable up to some forty keys.
+
+    Args:
+        metric: Name with its split, such as ``valid/rec_tokens``.
+        meanings: What ``sweep.json`` says of each metric, by name without the split.
     """
+    split, _, name = metric.partition("/")
+    if split == "test" and meanings.get(name, {}).get("mode") is None:
+        return False
     return metric.count("/") < 2 and not metric.startswith(KEPT_IN_RECORDS_ONLY)
 
 
@@ -142,7 +150,7 @@ class MlflowStore:
             Metric(name, value, epoch.time_ms, epoch.epoch)
             for epoch in pending.epochs
             for name, value in epoch.metrics.items()
-            if shown_in_mlflow(name)
+            if shown_in_mlflow(name, self.sweep.get("metrics", {}))
         ]
         for start in range(0, len(metrics), METRICS_PER_BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])

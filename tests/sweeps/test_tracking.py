@@ -83,10 +83,17 @@ def values_of(store, metric="valid/near"):
 
 
 def test_noise_never_becomes_a_metric_key():
-    assert shown_in_mlflow("valid/rec_globals")
-    assert shown_in_mlflow("grad_share/rec_globals")
-    for kept_back in ("grad_share/encoder/rec_globals", "grad_norm/a", "grad_cos/a.b", "lr"):
-        assert not shown_in_mlflow(kept_back)
+    meanings = {"rec_globals": {"mode": "min"}, "total_loss": {"mode": None}}
+    for shown in ("valid/rec_globals", "test/rec_globals", "valid/total_loss", "grad_share/rec_globals"):
+        assert shown_in_mlflow(shown, meanings)
+    for kept_back in (
+        "grad_share/encoder/rec_globals",
+        "grad_norm/a",
+        "grad_cos/a.b",
+        "lr",
+        "test/total_loss",
+    ):
+        assert not shown_in_mlflow(kept_back, meanings)
 
 
 def test_the_environment_names_the_store_and_the_default_lies_beside_the_results(tmp_path, monkeypatch):

@@ -22,8 +22,8 @@ METRICS: dict[str, Metric] = {
     "total_loss": Metric(
         None, True, "what is optimised; holds the swept weight, so never compared across it"
     ),
-    "latent_rankme": Metric("max", True, "effective rank of the latents (RankMe)", "dimensions"),
+    "latent_rankme": Metric(None, True, "effective rank of the latents (RankMe)", "dimensions"),
     "latent_participation_ratio": Metric(
-        "max", True, "participation ratio of the latents' covariance", "dimensions"
+        None, True, "participation ratio of the latents' covariance", "dimensions"
     ),
 }
