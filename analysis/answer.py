@@ -21,7 +21,8 @@ from analysis.recommendation import (
     recommend,
     why_none,
 )
-from analysis.table import SweepTable, value_text
+from analysis.table import SweepTable
+from search_spaces.domains import value_text
 from search_spaces.errors import RefusedError
 
 CONTRACT = ("contrasts", "findings", "figure_metrics", "TRADE_OFF")

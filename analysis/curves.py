@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis import theme
 from analysis.figures import cell_at, grid_axes, panels
-from analysis.table import Axis, CellKey, SweepTable, value_text
-from search_spaces.domains import Value
+from analysis.table import Axis, CellKey, SweepTable
+from search_spaces.domains import Value, value_text
 from sweeps.records import EpochRow
 
 SHARE_PREFIXES = ("grad_share/encoder/", "grad_share/")

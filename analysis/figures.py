@@ -18,8 +18,8 @@ from matplotlib.patches import Rectangle
 from analysis import theme
 from analysis.cells import Summary, summaries
 from analysis.pareto import Front
-from analysis.table import Axis, CellKey, SweepTable, value_text
-from search_spaces.domains import Value
+from analysis.table import Axis, CellKey, SweepTable
+from search_spaces.domains import Value, value_text
 
 
 def grid_axes(table: SweepTable) -> tuple[Axis | None, Axis, list[Axis]]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from analysis.table import SweepTable, value_text
-from search_spaces.domains import Value
+from analysis.table import SweepTable
+from search_spaces.domains import Value, value_text
 
 MOST_SEEDS_PROPOSED = 12  # beyond it a follow-up would rather ask another question
 

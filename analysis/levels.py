@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from analysis.effects import Contrast, Effect, Kind
 from analysis.findings import Finding, Verdict, Wording, decide, not_applicable
-from analysis.table import Axis, CellKey, Mode, SweepTable, value_text
-from search_spaces.domains import Value
+from analysis.table import Axis, CellKey, Mode, SweepTable
+from search_spaces.domains import Value, value_text
 
 
 def level_contrast(

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from analysis.table import Axis, Meaning, SweepTable, value_text
-from search_spaces.domains import Value
+from analysis.table import Axis, Meaning, SweepTable
+from search_spaces.domains import Value, value_text
 from sweeps.records import HISTORY_SCHEMA, STATES, Records, RecordsError, TrialRow, read_records
 from sweeps.study import Objective
 

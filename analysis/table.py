@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from search_spaces.domains import Value
+from search_spaces.domains import Value, value_text
 from sweeps.study import Objective
 
 CellKey = tuple[Value, ...]
@@ -165,11 +165,6 @@ class SweepTable:
     def _groups(self, rows: pd.DataFrame) -> Sequence[pd.DataFrame]:
         names = [axis.name for axis in self.axes]
         return [group for _, group in rows.groupby(names)] if names and len(rows) else []
-
-
-def value_text(value: Value) -> str:
-    """Return a parameter's value as a researcher writes it: ``10``, ``0.001``, ``vq``."""
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def bare_name(metric: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +38,13 @@ class Choice:
     options: tuple[Value, ...]
     default: Value
     meaning: str
+
+    def __post_init__(self) -> None:
+        """Refuse options of mixed types: they are one column of a table."""
+        if len({type(option) for option in self.options}) != 1:
+            raise SpaceError(
+                f"Options {self.options} are of several types. Write all of them as text, or as numbers."
+            )
 
     def check(self, name: str, value: object) -> Value:
         """Return the option equal to ``value``, or raise `SpaceError` with the closest option."""
@@ -136,7 +143,7 @@ class Int(Number):
 
     def check(self, name: str, value: object) -> int:
         """Return ``value`` as an int within the bounds, or raise `SpaceError`."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or int(value) != value:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
             raise SpaceError(
                 f"{name}={value!r} is not a whole number. Give a value from {self.low:g} to {self.high:g}."
             )
@@ -154,6 +161,7 @@ class Int(Number):
 
 
 Domain = Choice | Float | Int
+Rule = Callable[[Params], str | None]
 
 
 class Space(Mapping[str, Domain]):
@@ -161,10 +169,11 @@ class Space(Mapping[str, Domain]):
 
     Args:
         domains: Domains by the name that the researcher uses.
+        rules: What parameters must fulfil together; each returns what is wrong and the way out, or None.
     """
 
-    def __init__(self, domains: Mapping[str, Domain]) -> None:
-        self._domains = dict(domains)
+    def __init__(self, domains: Mapping[str, Domain], rules: Sequence[Rule] = ()) -> None:
+        self._domains, self._rules = dict(domains), tuple(rules)
         for name, domain in self._domains.items():
             domain.check(name, domain.default)
 
@@ -198,14 +207,20 @@ class Space(Mapping[str, Domain]):
         """Return every parameter: checked where given, its default elsewhere, in the order of the space.
 
         Raises:
-            SpaceError: If a name is unknown or a value is not admitted.
+            SpaceError: If a name is unknown, a value is not admitted, or values do not go together.
         """
         checked = {name: self.check(name, value) for name, value in given.items()}
-        return {name: checked.get(name, domain.default) for name, domain in self._domains.items()}
+        params = {name: checked.get(name, domain.default) for name, domain in self._domains.items()}
+        for problem in filter(None, (rule(params) for rule in self._rules)):
+            raise SpaceError(problem)
+        return params
 
-    def rank(self, name: str, value: Value) -> float:
-        """Return the place of ``value`` on the way from simple to complex: option order, or size."""
-        return self.domain(name).rank(value)
+
+def value_text(value: Value) -> str:
+    """Return the shortest text that reads back as ``value``."""
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
 
 
 def did_you_mean(word: str, known: Iterable[object]) -> str:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from search_spaces.domains import Choice, Float, Int, Space
+from search_spaces.domains import Choice, Float, Int, Params, Space
 from search_spaces.training import training_space
+
+
+def heads_divide_the_width(params: Params) -> str | None:
+    """Return what is wrong when attention heads cannot share the hidden width evenly."""
+    width, heads = int(params["hidden_dim"]), int(params["mixing_heads"])
+    if params["mixing"] == "none" or width % heads == 0:
+        return None
+    return f"hidden_dim={width} is not divisible by mixing_heads={heads}. Take a multiple of {heads}, or fewer heads."
+
 
 SPACE = Space(
     {
@@ -33,5 +42,6 @@ SPACE = Space(
         "n_events": Int(0, 10**9, 0, "events read from the data; 0 is all", log=True),
         "split_seed": Int(0, 2**31 - 1, 0, "seed of the 80/10/10 split by event"),
         **training_space(),
-    }
+    },
+    rules=[heads_divide_the_width],
 )

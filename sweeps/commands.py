@@ -6,21 +6,28 @@ started. Nothing heavy is imported at module level: ``sweeps --help`` answers at
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import math
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from search_spaces.domains import Value
-from search_spaces.errors import RefusedError
+from search_spaces.errors import RefusedError, first_line
 from sweeps.data_commands import data
 from sweeps.study import Study, load_study, study_names
+
+if TYPE_CHECKING:  # both are imported where they are used: the command line must answer at once
+    from rich.console import Console
+
+    from sweeps.plan import Plan
 
 OUT = Path("outputs")
 REFUSED = 2
@@ -28,7 +35,7 @@ PLAIN_WIDTH = 140
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class DurationType(click.ParamType[float]):
+class DurationType(click.ParamType):  # type: ignore[type-arg]
     """Seconds, written as ``90s``, ``15m``, ``2h`` or a plain number."""
 
     name = "duration"
@@ -99,7 +106,7 @@ def list_studies(as_json: bool) -> None:
     for name in ("study", "family", "cells x seeds", "question"):
         table.add_column(name)
     for study in studies:
-        n_cells = len_product(study.grid)
+        n_cells = math.prod(map(len, study.grid.values()))
         table.add_row(study.name, study.family, f"{n_cells} x {len(study.seed_list)}", study.question)
     console().print(table)
 
@@ -121,7 +128,7 @@ def plan(given: Study | None, /, study: str, as_json: bool, **options: Any) -> N
     if as_json:
         print_json(plan_facts(planned))
     else:
-        console().print(plan_text(planned))
+        console().print(plan_text(planned), markup=False, highlight=False)
 
 
 @cli.command()
@@ -147,41 +154,35 @@ def run(
     sweeps run my_study.py --address auto --gpus-per-trial 0.25
     """
     from sweeps.plan import RunOptions
-    from sweeps.reporting import publish, write_sweep_report
+    from sweeps.reporting import closing_lines, conclude
     from sweeps.sweep import execute
     from sweeps.tracking import default_uri
 
     if given is None and study is None:
         raise RefusedError("No study given. Name one of `sweeps list`, or the path of a study file.")
-    run_names = ("address", "cpus_per_trial", "gpus_per_trial", "time_budget_s", "max_failures")
-    run_options = RunOptions(**{name: options.pop(name) for name in run_names})
+    run_options = RunOptions(**{field.name: options.pop(field.name) for field in fields(RunOptions)})
     planned = planned_from(given or load_study(str(study)), **options)
     uri = tracking_uri or default_uri(options["out"])
     screen = console(stderr=as_json)
-    screen.print(
-        f"{planned.study.name} {planned.sweep_id}: {len(planned.open_trials)} of {len(planned.trials)} trials to train",
-        highlight=False,
-    )
+    count = f"{len(planned.open_trials)} of {len(planned.trials)} trials to train"
+    screen.print(f"{planned.study.name} {planned.sweep_id}: {count}", highlight=False)
     outcome = execute(planned, run_options, uri, screen)
-    report = write_sweep_report(outcome.folder, screen, redraw=outcome.trained > 0)
-    problem = publish(outcome.folder, uri, changed=outcome.trained > 0)
+    report_path, problems = conclude(outcome.folder, uri, screen)
     facts = {
         "sweep_id": planned.sweep_id,
         "records": str(outcome.folder),
-        "report": str(report),
+        "report": report_path and str(report_path),
         "states": dict(outcome.states),
         "trained": outcome.trained,
         "wall_s": round(outcome.wall_s, 1),
         "tracking_uri": uri,
-        "problem": problem,
+        "problems": problems,
     }
     if as_json:
         print_json(facts)
     else:
-        from sweeps.reporting import closing_lines
-
-        screen.print(closing_lines(facts, options["out"]), highlight=False, soft_wrap=True)
-    return outcome.exit_code
+        screen.print(closing_lines(facts, options["out"]), highlight=False, markup=False, soft_wrap=True)
+    return outcome.exit_code if report_path else 1
 
 
 @cli.command()
@@ -213,7 +214,7 @@ def report(
     if (sweep is None) == (records is None):
         raise RefusedError("Give either a sweep (from `sweeps status`) or --records DIR.")
     folder = records or find_sweep(results, str(sweep))
-    path = write_sweep_report(folder, console(stderr=as_json), redraw=True, out=report_out)
+    path = write_sweep_report(folder, console(stderr=as_json), always=True, out=report_out)
     if as_json:
         click.echo((path.parent / "report.json").read_text())
     else:
@@ -227,13 +228,13 @@ def report(
 @json_option
 def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) -> int:
     """Send to MLflow what it has not got: of one sweep, or of all under OUT."""
-    from sweeps.reporting import find_sweep, publish
+    from sweeps.reporting import find_sweep, publish_alone
     from sweeps.status import sweep_folders
     from sweeps.tracking import default_uri
 
     uri = tracking_uri or default_uri(out)
     folders = [find_sweep(out, sweep)] if sweep else sweep_folders(out)
-    problems = {str(folder): publish(folder, uri, changed=True) for folder in folders}
+    problems = {str(folder): publish_alone(folder, uri) for folder in folders}
     if as_json:
         print_json({"tracking_uri": uri, "sweeps": problems})
     for folder, problem in problems.items():
@@ -302,7 +303,7 @@ def doctor(out: Path, tracking_uri: str | None, as_json: bool) -> int:
     return 0 if all(check.ok for check in found) else REFUSED
 
 
-def planned_from(study: Study, **options: Any) -> Any:
+def planned_from(study: Study, **options: Any) -> Plan:
     """Return the plan of ``study`` under the options of `study_options`."""
     from sweeps.plan import make_plan
     from trainables.families import load_family
@@ -314,21 +315,20 @@ def planned_from(study: Study, **options: Any) -> Any:
         if not separator or not values:
             raise RefusedError(f"--set {setting!r} is not NAME=VALUE. Write --set globals_beta=0,1,10.")
         settings[name] = [space.parse(name, text) for text in values.split(",")]
+    if (
+        importlib.util.find_spec(study.analysis if "." in study.analysis else f"analysis.{study.analysis}")
+        is None
+    ):
+        raise RefusedError(
+            f"analysis={study.analysis!r} is no module of analysis/. Name one, or leave it for 'grid'."
+        )
     changes = {name: options[name] for name in ("seeds", "epochs") if options[name] is not None}
     return make_plan(
         replace(study, **changes).with_parameters(settings), options["out"], options["data_root"]
     )
 
 
-def len_product(grid: Mapping[str, Sequence[Value]]) -> int:
-    """Return the number of cells of a grid."""
-    product = 1
-    for values in grid.values():
-        product *= len(values)
-    return product
-
-
-def console(*, stderr: bool = False) -> Any:
+def console(*, stderr: bool = False) -> Console:
     """Return a rich console; plain text, unwrapped, when its output is not a terminal."""
     from rich.console import Console
 
@@ -350,6 +350,9 @@ def run_cli(arguments: Sequence[str], study: Study | None = None) -> int:
         return REFUSED
     except click.ClickException as error:
         error.show()
+        return REFUSED
+    except OSError as error:
+        click.echo(f"sweeps: {first_line(error)}. Choose a place that can be read and written.", err=True)
         return REFUSED
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. What is recorded stays; run it again to resume.", err=True)

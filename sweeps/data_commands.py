@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -40,9 +41,11 @@ def generate_events_command(n_events: int, seed: int, out: Path) -> None:
     from trainables.globals_autoencoder.generate import generate_events
 
     require_suffix(out)
-    table = generate_events(n_events, seed)
-    write_events(table, out)
     card = out.with_suffix(".md")
+    card.touch()  # a place that cannot be written is found now, and not after minutes of simulation
+    with click.progressbar(length=n_events, label="events", file=sys.stderr) as bar:
+        table = generate_events(n_events, seed, progress=lambda done, asked: bar.update(done - bar.pos))
+    write_events(table, out)
     card.write_text(event_card(read_events(out), out))
     click.echo(f"{table.num_rows} events in {out}, described in {card}")
 

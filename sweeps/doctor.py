@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from search_spaces.errors import first_line
 from sweeps.study import load_study, study_names
 from trainables.families import family_names, load_family
 
@@ -42,6 +43,7 @@ def checks(out: Path, tracking_uri: str) -> list[Check]:
         "output folder": lambda: output_folder(out),
         "tracking store": lambda: tracking_store(tracking_uri),
         "cores": lambda: f"{os.cpu_count()}",
+        "memory": memory,
         "GPUs": gpus,
     }
     return [checked(name, look) for name, look in looks.items()]
@@ -52,7 +54,7 @@ def checked(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
     except Exception as error:  # noqa: BLE001 - a doctor reports every ailment, and goes on to the next
-        return Check(name, False, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return Check(name, False, first_line(error))
 
 
 def packages() -> str:
@@ -92,13 +94,19 @@ def output_folder(out: Path) -> str:
 
 
 def tracking_store(uri: str) -> str:
-    """Return the tracking store; raise when a server does not answer."""
+    """Return the tracking store; raise when a server does not answer, or no database could be kept there."""
     if not uri.startswith("http"):
-        return uri
+        folder = Path(uri.removeprefix("sqlite:///")).parent
+        return f"{uri} ({output_folder(folder)})" if uri.startswith("sqlite") else uri
     from urllib.request import urlopen
 
     with urlopen(f"{uri.rstrip('/')}/health", timeout=5) as answer:
         return f"{uri} answers {answer.status}"
+
+
+def memory() -> str:
+    """Return the memory of this machine in GiB."""
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
 
 
 def gpus() -> str:

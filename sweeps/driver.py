@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from search_spaces.errors import RefusedError
+from search_spaces.errors import RefusedError, first_line
 from sweeps.plan import Plan, PlannedTrial, RunOptions
 from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
@@ -58,7 +58,7 @@ class ResultCallback(tune.Callback):  # type: ignore[misc]
         """Record a trial whose process or node died more often than it may."""
         trial_id = trial.config["trial"]["trial_id"]
         error = str(trial.get_error() or "its process died").strip()
-        self._writer.end(trial_id, "failed", self._writer.writer.trials[trial_id].wall_s, error)
+        self._writer.end(trial_id, "failed", None, error)
 
 
 def train_open_trials(
@@ -90,7 +90,7 @@ def ray_session(options: RunOptions) -> Iterator[None]:
             runtime_env=own_code_environment(),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise RefusedError(
             f"No Ray cluster at {options.address or 'this machine'}: {reason} "
             "Start one with `ray start --head`, or leave --address away to use this machine alone."

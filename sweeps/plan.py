@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from search_spaces.domains import Choice, Params, Space, Value
+from search_spaces.domains import Choice, Params, Space, Value, did_you_mean, value_text
 from search_spaces.errors import RefusedError
-from sweeps.records import TRIALS_FILE, TrialRow, read_records
-from sweeps.study import Study
+from sweeps.records import RESERVED_COLUMNS, TRIALS_FILE, TrialRow, read_trial_rows
+from sweeps.study import Study, StudyError
+from trainables.dataset import Metric
 from trainables.families import code_version, load_family
 
 MAX_FOLDER_NAME = 120
@@ -77,6 +78,11 @@ class Plan:
     finished: dict[str, tuple[TrialRow, Path]] = field(default_factory=dict)
 
     @property
+    def other_sources(self) -> list[Path]:
+        """Folders of other sweeps that hold finished trials of this one."""
+        return sorted({source for _, source in self.finished.values()} - {self.folder})
+
+    @property
     def open_trials(self) -> list[PlannedTrial]:
         """The trials that are still to be trained."""
         return [trial for trial in self.trials if trial.trial_id not in self.finished]
@@ -84,7 +90,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a plan is run; none of it changes a number.
+    """How a plan is run; none of it changes the work, though a GPU rounds differently than a CPU.
 
     Args:
         address: Ray cluster: None takes a running local one or starts one, ``local`` always starts one.
@@ -114,6 +120,7 @@ def make_plan(study: Study, out: Path, data_root: Path | None = None) -> Plan:
     """
     family = load_family(study.family)
     study = study.checked(family.space)
+    check_objective(study, family.metrics)
     version = code_version(study.family)
     cells = [dict(zip(study.grid, point, strict=True)) for point in itertools.product(*study.grid.values())]
     resolved = [family.space.resolve({**study.fixed, **cell}) for cell in cells]
@@ -129,6 +136,22 @@ def make_plan(study: Study, out: Path, data_root: Path | None = None) -> Plan:
     folder = out / study.name / sweep_id
     finished = finished_trials(out, {trial.trial_id for trial in trials}, first=folder)
     return Plan(study, sweep_id, trials, folder, data_root, version, finished)
+
+
+def check_objective(study: Study, metrics: Mapping[str, Metric]) -> None:
+    """Raise `StudyError` unless the objective is a validation metric of the family, and no axis shadows a column."""
+    split, _, name = study.objective.metric.partition("/")
+    if split != "valid" or name not in metrics:
+        known = [f"valid/{metric}" for metric in metrics]
+        raise StudyError(
+            f"Objective {study.objective.metric!r} is not a validation metric of {study.family}."
+            f"{did_you_mean(study.objective.metric, known)} It takes {', '.join(known)}."
+        )
+    for axis in study.grid:
+        if axis in RESERVED_COLUMNS:
+            raise StudyError(
+                f"{axis!r} cannot be swept: the table of trials has a column of that name. Rename it."
+            )
 
 
 def planned_trial(
@@ -153,13 +176,6 @@ def cell_label(cell: Mapping[str, Value]) -> str:
     return ",".join(f"{name}={value_text(value)}" for name, value in cell.items()) or "only"
 
 
-def value_text(value: Value) -> str:
-    """Return the shortest text that reads back as ``value``."""
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value)
-
-
 def folder_name(label: str) -> str:
     """Return ``label`` as the name of one folder: no separator, no dots alone, no more than 120 characters."""
     safe = re.sub(r"[^A-Za-z0-9_.=,+-]", "-", label).lstrip(".")
@@ -168,13 +184,18 @@ def folder_name(label: str) -> str:
     return f"{safe[:MAX_FOLDER_NAME]}-{digest(label)[:8]}"
 
 
+def trial_folder(cell: str, seed: int) -> Path:
+    """Return the folder of a trial's files, relative to its sweep's."""
+    return Path(folder_name(cell)) / f"seed_{seed}"
+
+
 def finished_trials(out: Path, wanted: set[str], first: Path) -> dict[str, tuple[TrialRow, Path]]:
     """Return the finished trials among ``wanted`` in any sweep under ``out``, those in ``first`` preferred."""
     folders = {path.parent for path in out.glob(f"*/*/{TRIALS_FILE}")}
     found: dict[str, tuple[TrialRow, Path]] = {}
     for folder in sorted(folders, key=lambda path: (path != first, str(path))):
         try:
-            trials = read_records(folder).trials
+            trials = read_trial_rows(folder)
         except RefusedError:
             if folder == first:
                 raise

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import suppress
 from typing import Any
 
-from sweeps.plan import FINISHED_STATES, Plan, cell_label
+from search_spaces.errors import RefusedError
+from sweeps.plan import Plan, cell_label
 from sweeps.progress import duration
-from sweeps.records import TRIALS_FILE, read_records
+from sweeps.records import TRIALS_FILE, read_trial_rows
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def plan_text(plan: Plan) -> str:
         f"{study.name}: {study.question}\n{axes}\n{fixed}"
         f"  {n_cells} cells x {len(study.seed_list)} seeds = {len(plan.trials)} trials of {study.epochs} epochs, "
         f"best epoch by {study.objective.metric} ({study.objective.mode})\n"
-        f"  finished {facts['n_finished']}, to train {facts['n_open']}, one core and one pack each\n"
+        f"  finished {facts['n_finished']}, to train {facts['n_open']}, each on its own\n"
         f"  cost: {cost}\n"
         f"  sweep {plan.sweep_id} in {plan.folder}"
     )
@@ -58,10 +60,11 @@ def estimated_cpu_s(plan: Plan) -> float | None:
     """Return the core-seconds of the open trials, from recorded trials of the same study; None without any."""
     per_epoch = []
     for path in plan.folder.parent.glob(f"*/{TRIALS_FILE}"):
-        rows = read_records(path.parent).trials.values()
-        per_epoch += [
-            row.wall_s / row.n_epochs for row in rows if row.state in FINISHED_STATES and row.n_epochs
-        ]
+        with suppress(RefusedError):  # the damage of another sweep is no reason not to plan this one
+            rows = read_trial_rows(path.parent).values()
+            per_epoch += [
+                row.wall_s / row.n_epochs for row in rows if row.state == "complete" and row.n_epochs
+            ]
     if not per_epoch:
         return None
     return statistics.median(per_epoch) * plan.study.epochs * len(plan.open_trials)

@@ -88,6 +88,7 @@ class Progress:
             f"[{len(self.ended)}/{self.n_trials}] {row.cell} seed {row.seed}: {row.state} in {row.wall_s:.1f} s, "
             f"{shown}; {self.time_left()}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 

@@ -16,12 +16,15 @@ The driver is the only writer; anybody may read at any time.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import math
 import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,10 +32,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_spaces.domains import Params
-from search_spaces.errors import RefusedError
+from search_spaces.errors import RefusedError, first_line
 
 STATES = ("complete", "pruned", "diverged", "failed", "running")
 SCHEMA_VERSION = 1
+RESERVED_COLUMNS = ("trial_id", "cell", "seed", "state", "n_epochs", "wall_s", "error", "mlflow_run_id")
 SWEEP_FILE, TRIALS_FILE, HISTORY_FILE, JOURNAL_FILE = (
     "sweep.json",
     "trials.parquet",
@@ -121,12 +125,26 @@ class Records:
 
     def epochs_of(self, trial_id: str) -> list[EpochRow]:
         """Return the recorded epochs of one trial in order."""
-        mask = pa.compute.equal(self.history["trial_id"].cast(pa.string()), trial_id)
+        start, length = self._places.get(trial_id, (0, 0))
         by_epoch: dict[int, tuple[dict[str, float], int]] = {}
-        for row in self.history.filter(mask).to_pylist():
+        for row in self.history.slice(start, length).to_pylist():
             metrics, _ = by_epoch.setdefault(row["epoch"], ({}, row["time_ms"]))
             metrics[row["metric"]] = row["value"]
         return [EpochRow(trial_id, epoch, *by_epoch[epoch]) for epoch in sorted(by_epoch)]
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """First row and number of rows per trial; the history is sorted by trial."""
+        counts = self.history["trial_id"].cast(pa.string()).value_counts().to_pylist()
+        sizes = {count["values"]: count["counts"] for count in counts}
+        starts = itertools.accumulate([0, *(sizes[trial] for trial in sorted(sizes))])
+        return {trial: (start, sizes[trial]) for trial, start in zip(sorted(sizes), starts, strict=False)}
+
+    @property
+    def digest(self) -> str:
+        """Hash of what is recorded, not of how: which trials, in which states, with how many epochs."""
+        rows = sorted((row.trial_id, row.state, row.n_epochs) for row in self.trials.values())
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def read_records(folder: Path) -> Records:
@@ -136,19 +154,29 @@ def read_records(folder: Path) -> Records:
         RecordsError: If a file is missing or unreadable, or a table lacks a required column.
     """
     sweep = read_sweep(folder)
-    axes = list(sweep.get("axes", {}))
-    trials, history = read_trials(folder / TRIALS_FILE, axes), read_history(folder / HISTORY_FILE)
-    epochs: list[EpochRow] = []
-    for event in read_journal(folder / JOURNAL_FILE):
-        if event["kind"] == "trial":
-            trials[event["row"]["trial_id"]] = TrialRow(**event["row"])
-        else:
-            epochs.append(EpochRow(**event["row"]))
+    rows, epochs = read_journal(
+        folder / JOURNAL_FILE
+    )  # before the tables: a compaction meanwhile then hides nothing
+    trials = merged_trials(read_trials(folder / TRIALS_FILE, sweep.get("axes", {})), rows, epochs)
+    return Records(sweep, trials, merged_history(read_history(folder / HISTORY_FILE), epochs))
+
+
+def read_trial_rows(folder: Path) -> dict[str, TrialRow]:
+    """Return the trials in ``folder`` without their history, which may be long."""
+    rows, epochs = read_journal(folder / JOURNAL_FILE)
+    return merged_trials(read_trials(folder / TRIALS_FILE, read_sweep(folder).get("axes", {})), rows, epochs)
+
+
+def merged_trials(
+    trials: dict[str, TrialRow], rows: list[TrialRow], epochs: list[EpochRow]
+) -> dict[str, TrialRow]:
+    """Return ``trials`` as the journal's rows and epochs change them."""
+    trials = trials | {row.trial_id: row for row in rows}
     for epoch in epochs:
         if epoch.trial_id in trials:
             trial = trials[epoch.trial_id]
             trial.n_epochs = max(trial.n_epochs, epoch.epoch)
-    return Records(sweep, trials, merged_history(history, epochs))
+    return trials
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
@@ -193,7 +221,12 @@ def read_history(path: Path) -> pa.Table:
         return HISTORY_SCHEMA.empty_table()
     if "time_ms" not in table.column_names:
         table = table.append_column("time_ms", pa.nulls(table.num_rows, pa.int64()))
-    return table.select(HISTORY_SCHEMA.names).cast(HISTORY_SCHEMA)
+    try:
+        return table.select(HISTORY_SCHEMA.names).cast(HISTORY_SCHEMA)
+    except pa.ArrowException as error:
+        raise RecordsError(
+            f"{path} has columns of other types: {first_line(error)}. See sweeps/records.py."
+        ) from error
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> pa.Table:
@@ -203,9 +236,8 @@ def read_table(path: Path, required: tuple[str, ...]) -> pa.Table:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        first_line = str(error).splitlines()[0]
         raise RecordsError(
-            f"{path} cannot be read: {first_line} Restore it, or run the study again."
+            f"{path} cannot be read: {first_line(error)}. Restore it, or run the study again."
         ) from error
     missing = [name for name in required if name not in table.column_names]
     if missing:
@@ -213,22 +245,27 @@ def read_table(path: Path, required: tuple[str, ...]) -> pa.Table:
     return table
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Return the events of a journal; a last line that a crash cut short is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    events = []
+def read_journal(path: Path) -> tuple[list[TrialRow], list[EpochRow]]:
+    """Return the trials and epochs of a journal; a last line that a crash cut short is left out."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return [], []
+    rows: list[TrialRow] = []
+    epochs: list[EpochRow] = []
     for number, line in enumerate(lines, start=1):
         try:
-            if line:
-                events.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            event: dict[str, Any] = json.loads(line) if line else {"kind": None}
+            if event["kind"] == "trial":
+                rows.append(TrialRow(**event["row"]))
+            elif event["kind"] == "epoch":
+                epochs.append(EpochRow(**event["row"]))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
             if number < len(lines) - 1:
                 raise RecordsError(
-                    f"{path}: line {number} is damaged: {error}. Remove that line; the rest is whole."
+                    f"{path}: line {number} is damaged: {first_line(error)}. Remove that line; the rest is whole."
                 ) from error
-    return events
+    return rows, epochs
 
 
 def merged_history(history: pa.Table, epochs: list[EpochRow]) -> pa.Table:
@@ -332,6 +369,8 @@ def write_table(path: Path, table: pa.Table) -> None:
     """Replace the Parquet file at ``path`` in one step."""
     partial = path.with_suffix(".partial")
     pq.write_table(table, partial, compression="zstd")
+    with partial.open("rb") as written:
+        os.fsync(written.fileno())
     partial.replace(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,16 @@ import numpy as np
 from rich.console import Console
 
 from search_spaces.domains import did_you_mean
-from search_spaces.errors import RefusedError
-from sweeps.plan import folder_name
-from sweeps.records import HISTORY_FILE, SWEEP_FILE, TRIALS_FILE, Records, TrialRow, read_records
+from search_spaces.errors import RefusedError, first_line
+from sweeps.plan import FINISHED_STATES, trial_folder
+from sweeps.records import HISTORY_FILE, SWEEP_FILE, TRIALS_FILE, Records, read_records
 from sweeps.status import sweep_folders
-from sweeps.tracking import RUN_STATUS, MlflowStore, Pending
+from sweeps.sweep import only_writer
+from sweeps.tracking import MlflowStore, Pending, refuses
 from trainables.families import FamilyError, load_family
 
 REPORT_FOLDER = "report"
+DIGEST_FILE = ".records"  # digest of the records that a report speaks of
 TRIAL_FIGURES = ("losses.png", "recon.png")
 
 
@@ -41,14 +44,32 @@ def find_sweep(out: Path, name: str) -> Path:
     )
 
 
-def write_sweep_report(folder: Path, console: Console, *, redraw: bool, out: Path | None = None) -> Path:
-    """Print the verdicts of a sweep and write its report; return the path of ``report.html``.
+def conclude(folder: Path, uri: str, console: Console) -> tuple[Path | None, list[str]]:
+    """Report a sweep and send it to MLflow; return the report's path, and what went wrong with either."""
+    problems: list[str] = []
+    report = None
+    try:
+        report = write_sweep_report(folder, console)
+    except (RefusedError, OSError) as error:
+        problems.append(f"No report: {error}")
+    unsent = publish_alone(folder, uri)
+    if unsent:
+        problems.append(
+            f"MLflow has not got everything: {unsent}. It is recorded; send it with `sweeps sync`."
+        )
+    return report, problems
+
+
+def write_sweep_report(
+    folder: Path, console: Console, *, always: bool = False, out: Path | None = None
+) -> Path:
+    """Print the verdicts of a sweep and write its report, unless it is there; return the path of ``report.html``.
 
     Args:
         folder: Folder of records.
         console: Where the verdicts are printed.
-        redraw: Whether to draw again when a report is there already.
-        out: Folder of the report, beside the records when None.
+        always: Whether to write it again when it speaks of these very records already.
+        out: Folder of the report; beside the records, with the pictures of the trials, when None.
     """
     from analysis.answer import answer
     from analysis.load import load_table
@@ -57,11 +78,18 @@ def write_sweep_report(folder: Path, console: Console, *, redraw: bool, out: Pat
 
     records = read_records(folder)
     target = out or folder / REPORT_FOLDER
-    if redraw or not (target / "report.html").exists():
-        report = write_report(records, target)
-        draw_trials(records, folder)
+    note = target / DIGEST_FILE
+    if not always and note.exists() and note.read_text() == records.digest:
+        files = (
+            target / "report.html",
+            *(path for path in files_under(target) if path.name != "report.html"),
+        )
+        report = Report(answer(load_table(records)), target, files)
     else:
-        report = Report(answer(load_table(records)), target, tuple(files_under(target)))
+        report = write_report(records, target)
+        if out is None:
+            draw_trials(records, folder)
+            note.write_text(records.digest)
     console.print(report_text(report))
     return report.html
 
@@ -71,8 +99,12 @@ def draw_trials(records: Records, folder: Path) -> None:
     from analysis.curves import draw_trial_losses
 
     for row in records.trials.values():
-        figures = trial_folder(folder, row) / "figures"
-        if not figures.parent.is_dir() or all((figures / name).exists() for name in TRIAL_FIGURES):
+        figures = folder / trial_folder(row.cell, row.seed) / "figures"
+        if (
+            row.state == "running"
+            or not figures.parent.is_dir()
+            or all((figures / name).exists() for name in TRIAL_FIGURES)
+        ):
             continue
         figures.mkdir(exist_ok=True)
         draw_trial_losses(
@@ -94,33 +126,63 @@ def draw_examples(records: Records, figures: Path) -> None:
         family.draw_examples(dict(arrays), figures / "recon.png")
 
 
-def trial_folder(folder: Path, row: TrialRow) -> Path:
-    """Return the folder of a trial's files."""
-    return folder / folder_name(row.cell) / f"seed_{row.seed}"
+def publish_alone(folder: Path, uri: str) -> str | None:
+    """Publish a sweep unless a driver is running it, which sends it itself; return what went wrong."""
+    try:
+        with only_writer(folder):
+            return publish(folder, uri)
+    except RefusedError as error:
+        return str(error)
 
 
-def publish(folder: Path, uri: str, *, changed: bool) -> str | None:
-    """Send a sweep to MLflow: trials it has not got, tables and report; return what went wrong, None if nothing.
+def publish(folder: Path, uri: str) -> str | None:
+    """Send to MLflow what it has not got of a sweep: trials, tables, report; call it with the sweep's lock held.
 
     Args:
         folder: Folder of the sweep.
         uri: Tracking URI.
-        changed: Whether tables, report and pictures are new since the last time.
+
+    Returns:
+        What went wrong, None if nothing.
     """
     records = read_records(folder)
+    refused: list[str] = []
     try:
         store = MlflowStore(uri, records.sweep, folder.parent.parent)
         for row in records.trials.values():
-            if row.state in RUN_STATUS and store.is_behind(row):
-                store.push(Pending(row, records.epochs_of(row.trial_id), trial_folder(folder, row)))
-                changed = True
-        if changed:
+            if store.is_behind(row) or row.state == "running":
+                pending = Pending(
+                    row, records.epochs_of(row.trial_id), folder / trial_folder(row.cell, row.seed)
+                )
+                refused += push_or_refuse(store, pending)
+        if store.published != records.digest:
             upload_all(store, folder, records)
-        failed = any(row.state == "failed" for row in records.trials.values())
-        store.end_parent("FAILED" if failed else "FINISHED")
+            store.note_published(records.digest)
+        store.end_parent(parent_status(records))
     except Exception as error:  # noqa: BLE001 - whatever a remote store raises, the records have it all
-        return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-    return None
+        return first_line(error)
+    return f"{len(refused)} trials were refused: {refused[0]}" if refused else None
+
+
+def push_or_refuse(store: MlflowStore, pending: Pending) -> list[str]:
+    """Send one trial; return why the store refuses it, nothing when it does not."""
+    try:
+        store.push(pending)
+    except Exception as error:
+        if not refuses(error):
+            raise
+        return [first_line(error)]
+    return []
+
+
+def parent_status(records: Records) -> str:
+    """Return MLflow's status of a sweep: failed, ended before its time, or finished."""
+    study = records.sweep["study"]
+    planned = math.prod(len(values) for values in study["grid"].values()) * len(study["seeds"])
+    states = [row.state for row in records.trials.values()]
+    if "failed" in states:
+        return "FAILED"
+    return "KILLED" if "running" in states or len(states) < planned else "FINISHED"
 
 
 def upload_all(store: MlflowStore, folder: Path, records: Records) -> None:
@@ -133,7 +195,8 @@ def upload_all(store: MlflowStore, folder: Path, records: Records) -> None:
     store.upload([*tables, *pages])
     for row in records.trials.values():
         if row.trial_id in store.children:
-            pictures = [(path, "figures") for path in files_under(trial_folder(folder, row) / "figures")]
+            drawn = files_under(folder / trial_folder(row.cell, row.seed) / "figures")
+            pictures = [(path, "figures") for path in drawn]
             store.upload(pictures, store.children[row.trial_id][0])
 
 
@@ -145,20 +208,15 @@ def files_under(folder: Path) -> list[Path]:
 def closing_lines(facts: dict[str, Any], out: Path) -> str:
     """Return where everything is, and what to do about what is missing."""
     lines = [
-        f"report    {facts['report']}",
         f"records   {facts['records']}",
         f"MLflow    {facts['tracking_uri']}; look at it with `sweeps ui --out {out}`",
+        *facts["problems"],
     ]
-    if facts["problem"]:
-        lines.append(
-            f"MLflow has not got everything ({facts['problem']}). "
-            f"It is recorded; send it with `sweeps sync --out {out}`."
-        )
-    unfinished = {state: n for state, n in facts["states"].items() if state != "complete"}
+    unfinished = {state: n for state, n in facts["states"].items() if state not in FINISHED_STATES}
     if unfinished:
         counted = ", ".join(f"{n} {state}" for state, n in unfinished.items())
         lines.append(
-            f"Not complete: {counted}. See `sweeps status {facts['sweep_id']} --out {out}`; "
+            f"Not finished: {counted}. See `sweeps status {facts['sweep_id']} --out {out}`; "
             "run it again to take up the rest."
         )
     return "\n".join(lines)

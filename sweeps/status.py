@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from sweeps.records import SWEEP_FILE, read_records
+from search_spaces.errors import RefusedError
+from sweeps.records import SWEEP_FILE, read_sweep, read_trial_rows
 
 
 def sweep_folders(out: Path) -> list[Path]:
@@ -19,26 +20,26 @@ def sweep_folders(out: Path) -> list[Path]:
 
 def sweep_rows(out: Path) -> list[dict[str, Any]]:
     """Return one row per sweep: name, states, epochs, when it began."""
-    rows = []
-    for folder in sweep_folders(out):
-        records = read_records(folder)
-        states = Counter(trial.state for trial in records.trials.values())
-        rows.append(
-            {
-                "study": records.sweep["study"]["name"],
-                "sweep": folder.name,
-                "trials": len(records.trials),
-                "states": ", ".join(f"{count} {state}" for state, count in sorted(states.items())),
-                "epochs": sum(trial.n_epochs for trial in records.trials.values()),
-                "started": records.sweep.get("provenance", {}).get("started_at", ""),
-            }
-        )
-    return rows
+    return [sweep_row(folder) for folder in sweep_folders(out)]
+
+
+def sweep_row(folder: Path) -> dict[str, Any]:
+    """Return the row of one sweep; one that cannot be read says so and hides no other."""
+    row: dict[str, Any] = {"study": folder.parent.name, "sweep": folder.name}
+    try:
+        trials = read_trial_rows(folder).values()
+        started = read_sweep(folder).get("provenance", {}).get("started_at", "")
+    except RefusedError as error:
+        return row | {"trials": 0, "states": f"unreadable: {error}", "epochs": 0, "started": ""}
+    states = Counter(trial.state for trial in trials)
+    listed = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    n_epochs = sum(trial.n_epochs for trial in trials)
+    return row | {"trials": len(trials), "states": listed, "epochs": n_epochs, "started": started}
 
 
 def trial_rows(folder: Path) -> list[dict[str, Any]]:
     """Return one row per trial of a sweep, with the first line of its error."""
-    trials = read_records(folder).trials.values()
+    trials = read_trial_rows(folder).values()
     return [
         {
             "cell": trial.cell,

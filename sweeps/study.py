@@ -5,7 +5,6 @@ A study is data: it is read, checked and planned without Ray, torch or MLflow.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import pkgutil
@@ -19,6 +18,7 @@ from typing import Literal
 
 from search_spaces.domains import Space, SpaceError, Value, did_you_mean
 from search_spaces.errors import RefusedError
+from sweeps import studies
 
 
 class StudyError(RefusedError):
@@ -81,6 +81,14 @@ class Study:
             raise StudyError(
                 f"seeds={self.seeds!r} gives no usable seeds. Give a number above 0, or distinct seeds >= 0."
             )
+        if not self.grid:
+            raise StudyError(
+                "Nothing is swept. A sweep compares cells: give at least one parameter in grid or --set."
+            )
+        if self.objective.mode not in ("min", "max"):
+            raise StudyError(
+                f"Objective mode {self.objective.mode!r} is neither 'min' nor 'max'. Write one of them."
+            )
         both = sorted(set(self.grid) & set(self.fixed))
         if both:
             raise StudyError(f"{both[0]} is swept and fixed at once. Take it out of grid or of fixed.")
@@ -119,9 +127,7 @@ def checked_values(space: Space, name: str, values: Sequence[Value]) -> tuple[Va
 
 def study_names() -> list[str]:
     """Return the names of the studies that come with the project."""
-    import sweeps.studies
-
-    return sorted(module.name for module in pkgutil.iter_modules(sweeps.studies.__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(studies.__path__))
 
 
 def load_study(name: str) -> Study:
@@ -133,7 +139,7 @@ def load_study(name: str) -> Study:
     if name.endswith(".py") or "/" in name:
         module = import_file(Path(name))
     elif name in study_names():
-        module = importlib.import_module(f"sweeps.studies.{name}")
+        module = import_file(Path(str(studies.__path__[0])) / f"{name}.py")
     else:
         raise StudyError(
             f"Unknown study {name!r}.{did_you_mean(name, study_names())} There is {', '.join(study_names())}; "

@@ -44,16 +44,12 @@ class Outcome:
         states: Number of the plan's trials per state; ``missing`` for those not begun.
         trained: Trials that this execution trained.
         wall_s: Seconds it took.
-        unsent: Trials that MLflow has not got.
-        problem: Why not, None when it has all.
     """
 
     folder: Path
     states: Counter[str]
     trained: int
     wall_s: float
-    unsent: int
-    problem: str | None
 
     @property
     def exit_code(self) -> int:
@@ -84,13 +80,13 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
             with display(plan, console) as progress:
                 train(plan, options, SweepWriter(plan, records, tracker, progress), datasets)
         finally:
-            unsent = tracker.drain(DRAIN_S)
+            tracker.drain(DRAIN_S)
             note_run_ids(records, tracker)
             records.compact()
     rows = [records.trials.get(trial.trial_id) for trial in plan.trials]
     states = Counter("missing" if row is None else row.state for row in rows)
     wall_s = time.monotonic() - started
-    return Outcome(plan.folder, states, len(plan.open_trials), wall_s, unsent, tracker.problem)
+    return Outcome(plan.folder, states, len(plan.open_trials), wall_s)
 
 
 def ray_for(plan: Plan, options: RunOptions) -> AbstractContextManager[None]:
@@ -104,10 +100,11 @@ def ray_for(plan: Plan, options: RunOptions) -> AbstractContextManager[None]:
 
 def train(plan: Plan, options: RunOptions, writer: SweepWriter, datasets: dict[str, Dataset]) -> None:
     """Take over what other sweeps have finished, and train the rest on Ray."""
+    sources = {source: read_records(source) for source in plan.other_sources}
     for trial in plan.trials:
         row, source = plan.finished.get(trial.trial_id, (None, plan.folder))
-        if row is not None and source != plan.folder:
-            writer.adopt(trial, row, source)
+        if row is not None and source in sources:
+            writer.adopt(trial, row, sources[source].epochs_of(row.trial_id), source)
     if plan.open_trials:
         from sweeps.driver import train_open_trials
 
@@ -147,6 +144,8 @@ def describe(plan: Plan, datasets: dict[str, Dataset]) -> dict[str, Any]:
     family, study = load_family(plan.study.family), plan.study
     earlier = read_sweep(plan.folder) if (plan.folder / SWEEP_FILE).exists() else {}
     data = next(iter(datasets.values()), None)
+    kin = [earlier, *(read_sweep(source) for source in plan.other_sources)]
+    known: dict[str, float] = next((sweep["baselines"] for sweep in kin if sweep.get("baselines")), {})
     resolved = plan.trials[0].params
     seeds = sorted({*study.seed_list, *earlier.get("study", {}).get("seeds", [])})
     return {
@@ -156,7 +155,7 @@ def describe(plan: Plan, datasets: dict[str, Dataset]) -> dict[str, Any]:
         "family": study.family,
         "axes": axes_of(study, family.space),
         "metrics": {name: asdict(metric) for name, metric in family.metrics.items()},
-        "baselines": dict(data.baselines) if data else earlier.get("baselines", {}),
+        "baselines": dict(data.baselines) if data else known,
         "params": {name: value for name, value in resolved.items() if name not in study.grid},
         "provenance": earlier.get("provenance") or provenance(plan),
     }
@@ -197,6 +196,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     Raises:
         RefusedError: If another process holds it, or the folder cannot be written.
     """
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK_FILE).open("a+")
@@ -219,15 +219,15 @@ def only_writer(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            forget_if_empty(folder)
+            forget_if_empty(folder, created)
 
 
-def forget_if_empty(folder: Path) -> None:
-    """Remove a sweep's folder, and the folders above it, when a refusal left nothing but the lock in it."""
+def forget_if_empty(folder: Path, created: list[Path]) -> None:
+    """Remove the folders that this start ``created``, when a refusal left nothing but the lock in them."""
     if [path.name for path in folder.iterdir()] != [LOCK_FILE]:
         return
     (folder / LOCK_FILE).unlink()
-    for empty in (folder, folder.parent, folder.parent.parent):
-        if any(empty.iterdir()):
+    for path in created:
+        if any(path.iterdir()):
             return
-        empty.rmdir()
+        path.rmdir()

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from search_spaces.errors import first_line
 from sweeps.records import EpochRow, Records, TrialRow
 
 PUSH_EVERY_S = 5.0
@@ -28,7 +29,7 @@ REQUEST_TIMEOUT_S = 10
 METRICS_PER_BATCH = 1000  # MLflow's limit
 RUN_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED", "failed": "FAILED"}
 TRIAL_FILES = ("config.yaml", "run.log", "model.pt", "facts/metrics.csv")
-KEPT_IN_RECORDS_ONLY = ("grad_norm/", "grad_cos/", "lr")
+KEPT_IN_RECORDS_ONLY = ("grad_norm/", "grad_cos/")
 logger = logging.getLogger(__name__)
 
 
@@ -50,7 +51,7 @@ def shown_in_mlflow(metric: str, meanings: Mapping[str, Any]) -> bool:
     split, _, name = metric.partition("/")
     if split == "test" and meanings.get(name, {}).get("mode") is None:
         return False
-    return metric.count("/") < 2 and not metric.startswith(KEPT_IN_RECORDS_ONLY)
+    return metric.count("/") < 2 and metric != "lr" and not metric.startswith(KEPT_IN_RECORDS_ONLY)
 
 
 @dataclass
@@ -141,7 +142,10 @@ class MlflowStore:
                 return children
 
     def push(self, pending: Pending) -> None:
-        """Send what a trial has: its run if it is new, its epochs, and its end with the files of its folder."""
+        """Send what a trial has: its run if it is new, its epochs, and its end with the files of its folder.
+
+        The tag ``state`` is written last: a run that has it has everything, and one without is sent again.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         row = pending.row
@@ -156,25 +160,19 @@ class MlflowStore:
             self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
         if row.state not in RUN_STATUS:
             return
-        params = [Param(name, str(value)) for name, value in {**row.swept, "seed": row.seed}.items()]
         self._log_files(run_id, pending.folder)
-        tags = {
-            "state": row.state,
-            "wall_s": f"{row.wall_s:.3f}",
-            **({"error": row.error[:5000]} if row.error else {}),
-        }
+        ended = pending.epochs[-1].time_ms if pending.epochs else None
+        self.client.set_terminated(run_id, RUN_STATUS[row.state], end_time=ended)
+        params = [Param(name, str(value)) for name, value in {**row.swept, "seed": row.seed}.items()]
+        tags = {"wall_s": f"{row.wall_s:.3f}", "error": (row.error or "")[:5000], "state": row.state}
         self.client.log_batch(
             run_id, params=params, tags=[RunTag(name, value) for name, value in tags.items()]
         )
-        ended = pending.epochs[-1].time_ms if pending.epochs else None
-        self.client.set_terminated(run_id, RUN_STATUS[row.state], end_time=ended)
         self.children[row.trial_id] = (run_id, row.state)
 
     def _child(self, row: TrialRow, epochs: list[EpochRow]) -> str:
         if row.trial_id in self.children:
             return self.children[row.trial_id][0]
-        from mlflow.entities import Param
-
         tags = {
             "kind": "trial",
             "mlflow.parentRunId": self.parent_id,
@@ -186,9 +184,11 @@ class MlflowStore:
         name = f"{row.cell} seed {row.seed}"
         run_id = str(self.client.create_run(self.experiment_id, started, tags, run_name=name).info.run_id)
         self.children[row.trial_id] = (run_id, "running")
-        params = [Param(name, str(value)) for name, value in {**row.swept, "seed": row.seed}.items()]
-        self.client.log_batch(run_id, params=params)
         return run_id
+
+    def refresh(self) -> None:
+        """Look up the children again: after a failed call, a run may exist whose answer never arrived."""
+        self.children = self._children()
 
     def _log_files(self, run_id: str, folder: Path | None) -> None:
         for file in TRIAL_FILES if folder else ():
@@ -206,11 +206,24 @@ class MlflowStore:
         for path, place in files:
             self.client.log_artifact(run_id or self.parent_id, str(path), place or None)
 
-    def end_parent(self, status: str, description: str | None = None) -> None:
-        """End the parent run; ``description`` is shown on its page."""
-        if description:
-            self.client.set_tag(self.parent_id, "mlflow.note.content", description)
+    @property
+    def published(self) -> str | None:
+        """Digest of the records whose tables and report the parent run has, None when it has none."""
+        tag: str | None = self.client.get_run(self.parent_id).data.tags.get("records_digest")
+        return tag
+
+    def note_published(self, digest: str) -> None:
+        """Note on the parent run which records it has; the last step of an upload."""
+        self.client.set_tag(self.parent_id, "records_digest", digest)
+
+    def end_parent(self, status: str) -> None:
+        """End the parent run."""
         self.client.set_terminated(self.parent_id, status)
+
+
+def refuses(error: Exception) -> bool:
+    """Return whether the store answered and said no, so that sending the same again is no use."""
+    return getattr(error, "error_code", None) in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 
 class Tracker:
@@ -226,88 +239,100 @@ class Tracker:
         self, connect: Callable[[], MlflowStore], earlier: Records, folders: dict[str, Path]
     ) -> None:
         self._connect, self._earlier, self._folders = connect, earlier, folders
-        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[TrialRow, EpochRow | None] | None] = queue.SimpleQueue()
         self._pending: dict[str, Pending] = {}
-        self._closing = threading.Event()
+        self._closing, self._stopping = threading.Event(), threading.Event()
+        self._retry_at = 0.0
         self.store: MlflowStore | None = None
         self.problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._thread.start()
 
-    @property
-    def n_waiting(self) -> int:
-        """Number of trials with something that MLflow has not got."""
-        return len(self._pending) + self._inbox.qsize()
-
     def trial(self, row: TrialRow) -> None:
         """Take the start or the end of a trial."""
-        self._inbox.put(lambda: self._note(row))
+        self._inbox.put((row, None))
 
     def epoch(self, row: TrialRow, epoch: EpochRow) -> None:
         """Take the metrics of one epoch."""
-        self._inbox.put(lambda: self._note(row, epoch))
-
-    def _note(self, row: TrialRow, epoch: EpochRow | None = None) -> None:
-        pending = self._pending.setdefault(row.trial_id, Pending(row))
-        pending.row = row
-        pending.folder = self._folders.get(row.trial_id)
-        if epoch is not None:
-            pending.epochs.append(epoch)
+        self._inbox.put((row, epoch))
 
     def drain(self, timeout_s: float) -> int:
-        """Send everything that waits, for at most ``timeout_s`` seconds; return how many trials still wait."""
+        """Send everything that waits, for at most about ``timeout_s`` seconds, and end the thread.
+
+        Returns:
+            Number of trials with something that MLflow has not got; the records have it.
+        """
         self._closing.set()
         self._inbox.put(None)
         self._thread.join(timeout_s)
-        return self.n_waiting if self._thread.is_alive() or self.store is None else len(self._pending)
+        self._stopping.set()
+        self._thread.join(2 * REQUEST_TIMEOUT_S)  # a call under way ends with its own time-out
+        return len(self._pending)
 
     def run_ids(self) -> dict[str, str]:
         """Return MLflow's run id of every trial that has one."""
-        return {} if self.store is None else {trial: run for trial, (run, _) in self.store.children.items()}
+        children = {} if self.store is None else dict(self.store.children)
+        return {trial: run for trial, (run, _) in children.items()}
 
     def _run(self) -> None:
         last_push = time.monotonic()
-        while True:
-            self._take(RETRY_EVERY_S if self.problem else 1.0)
+        while not self._stopping.is_set():
+            self._take()
             ended = any(pending.row.state in RUN_STATUS for pending in self._pending.values())
-            due = ended or self._closing.is_set() or time.monotonic() - last_push >= PUSH_EVERY_S
-            if due and self._push_all():
+            closing = self._closing.is_set()
+            due = ended or closing or time.monotonic() - last_push >= PUSH_EVERY_S
+            if due and time.monotonic() >= self._retry_at and self._push_all():
                 last_push = time.monotonic()
-                if self._closing.is_set() and not self._pending and self._inbox.empty():
+                if closing and not self._pending and self._inbox.empty():
                     return
 
-    def _take(self, timeout_s: float) -> None:
+    def _take(self) -> None:
         try:
-            note = self._inbox.get(timeout=timeout_s)
+            note = self._inbox.get(timeout=0.5)
             while True:
                 if note is not None:
-                    note()
+                    self._note(*note)
                 note = self._inbox.get_nowait()
         except queue.Empty:
             return
+
+    def _note(self, row: TrialRow, epoch: EpochRow | None) -> None:
+        pending = self._pending.setdefault(row.trial_id, Pending(row))
+        pending.row, pending.folder = row, self._folders.get(row.trial_id)
+        if epoch is not None:
+            pending.epochs.append(epoch)
 
     def _push_all(self) -> bool:
         try:
             if self.store is None:
                 self.store = self._connect()
                 self._catch_up(self.store)
-            for trial_id in list(self._pending):
-                self.store.push(self._pending[trial_id])
-                del self._pending[trial_id]
+            elif self.problem:
+                self.store.refresh()
             self.problem = None
+            for trial_id in list(self._pending):
+                if self._stopping.is_set():
+                    return False
+                self._push(self.store, self._pending[trial_id])
+                del self._pending[trial_id]
         except Exception as error:
-            self.problem = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            self.problem = first_line(error)
+            self._retry_at = time.monotonic() + RETRY_EVERY_S
             logger.debug("tracking store is away", exc_info=True)
             return False
         return True
 
+    def _push(self, store: MlflowStore, pending: Pending) -> None:
+        try:
+            store.push(pending)
+        except Exception as error:
+            if not refuses(error):
+                raise
+            logger.warning("MLflow refuses trial %s: %s", pending.row.trial_id, first_line(error))
+
     def _catch_up(self, store: MlflowStore) -> None:
         for row in self._earlier.trials.values():
             if store.is_behind(row) or row.state == "running":
-                fresh = self._pending.get(row.trial_id)
-                epochs = self._earlier.epochs_of(row.trial_id)
-                current = fresh.row if fresh else row
-                added = fresh.epochs if fresh else []
-                self._pending[row.trial_id] = Pending(
-                    current, epochs + added, self._folders.get(row.trial_id)
-                )
+                fresh = self._pending.get(row.trial_id, Pending(row))
+                epochs = self._earlier.epochs_of(row.trial_id) + fresh.epochs
+                self._pending[row.trial_id] = Pending(fresh.row, epochs, self._folders.get(row.trial_id))

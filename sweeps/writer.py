@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.plan import Plan, PlannedTrial, folder_name
+from sweeps.plan import Plan, PlannedTrial, trial_folder
 from sweeps.progress import Progress
-from sweeps.records import EpochRow, RecordWriter, TrialRow, now_ms, read_records
+from sweeps.records import EpochRow, RecordWriter, TrialRow, now_ms
 from sweeps.tracking import Tracker
-
-CHECKPOINT_FILE = "checkpoint.pt"
+from trainables.trial_spec import CHECKPOINT_FILE
 
 
 class SweepWriter:
@@ -31,8 +30,7 @@ class SweepWriter:
 
     def start(self, trial_id: str) -> None:
         """Record that a trial is under way; epochs of an earlier start stay."""
-        row = self.writer.trials.get(trial_id, self.planned[trial_id].row)
-        row = replace(row, state="running", error=None)
+        row = replace(self.row_of(trial_id), state="running", error=None)
         self.writer.record_trial(row)
         self.tracker.trial(row)
         self.progress.trial_started(row)
@@ -48,23 +46,35 @@ class SweepWriter:
         if result["state"] != "running":
             self.end(row.trial_id, result["state"], result["wall_s"], result["error"])
 
-    def end(self, trial_id: str, state: str, wall_s: float, error: str | None) -> None:
-        """Record how a trial ended; its checkpoint has done its work."""
-        row = replace(self.writer.trials[trial_id], state=state, wall_s=wall_s, error=error)
+    def row_of(self, trial_id: str) -> TrialRow:
+        """Return the recorded row of a trial, a fresh one for a trial that never started."""
+        return self.writer.trials.get(trial_id) or self.planned[trial_id].row
+
+    def end(self, trial_id: str, state: str, wall_s: float | None, error: str | None) -> None:
+        """Record how a trial ended; its checkpoint has done its work.
+
+        Args:
+            trial_id: The trial.
+            state: How it ended.
+            wall_s: Seconds it trained, None to keep what is recorded.
+            error: Why it did not complete, None when it did.
+        """
+        row = replace(self.row_of(trial_id), state=state, error=error)
+        row.wall_s = row.wall_s if wall_s is None else wall_s
         self.writer.record_trial(row)
         self.tracker.trial(row)
         self.progress.trial_ended(row)
         if state != "failed":
             (self.folder / self.planned[trial_id].folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
-    def adopt(self, trial: PlannedTrial, row: TrialRow, source: Path) -> None:
-        """Take over a trial that another sweep has finished: its record and its files."""
-        files = source / folder_name(row.cell) / f"seed_{row.seed}"
+    def adopt(self, trial: PlannedTrial, row: TrialRow, epochs: list[EpochRow], source: Path) -> None:
+        """Take over a trial that the sweep in ``source`` has finished: its record and its files."""
+        files = source / trial_folder(row.cell, row.seed)
         if files.is_dir():
             shutil.copytree(files, self.folder / trial.folder, dirs_exist_ok=True)
         own = replace(row, cell=trial.cell, swept=trial.swept, mlflow_run_id=None)
         self.writer.record_trial(replace(own, state="running", n_epochs=0))
-        for epoch in read_records(source).epochs_of(row.trial_id):
+        for epoch in epochs:
             self.writer.record_epoch(epoch)
             self.tracker.epoch(own, epoch)
         self.writer.record_trial(own)

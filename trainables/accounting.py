@@ -37,7 +37,7 @@ def weighted_gradients(loss: LossTerms, model: nn.Module) -> Gradients:
 
 
 def set_gradient(model: nn.Module, gradients: Gradients) -> None:
-    """Set every parameter's ``grad`` to the sum over the terms, as one backward pass of the total would."""
+    """Set every parameter's ``grad`` to the sum over the terms; zero where no term reaches."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter, parts in zip(learned, zip(*gradients.values(), strict=True), strict=True):
         parameter.grad = torch.stack(parts).sum(dim=0)

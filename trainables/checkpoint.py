@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from trainables.trial_spec import CHECKPOINT_FILE
+
 logger = logging.getLogger(__name__)
-CHECKPOINT_FILE = "checkpoint.pt"
 
 
 def save_checkpoint(content: dict[str, Any], folder: Path) -> None:
@@ -30,7 +31,7 @@ def load_checkpoint(folder: Path, trial_id: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content: dict[str, Any] = torch.load(path, weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         logger.warning("%s cannot be read (%s); the trial starts over", path, type(error).__name__)
         return None

@@ -28,7 +28,7 @@ class LossTerms:
     Args:
         terms: Unweighted terms, scalars, by name.
         weights: The factor on each term, by the same names.
-        metrics: Further scalars worth a training curve.
+        metrics: Further scalars, recorded as ``train/<name>``.
     """
 
     terms: Mapping[str, Tensor]
@@ -38,8 +38,7 @@ class LossTerms:
     @property
     def total(self) -> Tensor:
         """What is optimised: the dot product of terms and weights, a scalar."""
-        weighted = [self.weights[name] * term for name, term in self.terms.items()]
-        return torch.stack([part for part in weighted if isinstance(part, Tensor)]).sum()
+        return torch.stack([self.weights[name] * term for name, term in self.terms.items()]).sum()
 
 
 class Family(Protocol):

@@ -25,7 +25,7 @@ def rankme(z: Tensor, *, centred: bool = True) -> Tensor:
 
 
 def participation_ratio(z: Tensor) -> Tensor:
-    """Return ``(tr C)^2 / tr C^2`` of the covariance C of ``z``, a scalar between 1 and d.
+    """Return ``(tr C)^2 / tr C^2`` of the covariance C of ``z``: a scalar between 1 and d, 0 when all rows are equal.
 
     Args:
         z: Representations, ``(n, d)``.

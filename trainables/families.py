@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trainables
 from search_spaces.domains import did_you_mean
-from search_spaces.errors import RefusedError
+from search_spaces.errors import RefusedError, first_line
 
 if TYPE_CHECKING:  # planning loads a family without torch, which the contract imports
     from trainables.contract import Family
@@ -40,9 +40,9 @@ def load_family(name: str) -> Family:
     module_name = name if "." in name else f"trainables.{name}"
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # a user's package may fail in any way; all of them are one refusal
         raise FamilyError(
-            f"Family {name!r} cannot be imported: {error}. Put its package on PYTHONPATH."
+            f"Family {name!r} cannot be imported: {first_line(error)}. Mend it, or put its package on PYTHONPATH."
         ) from error
     if not hasattr(module, "FAMILY"):
         raise FamilyError(f"Package {module_name} has no FAMILY. Define FAMILY in its __init__.py.")

@@ -87,6 +87,10 @@ class Training:
         self.epoch += 1
         self.keep_if_best(metrics)
         if self.done:
+            if self.best_value is None:
+                raise ObjectiveError(
+                    f"Objective {self.spec.metric!r} was never finite, so no epoch is the best one."
+                )
             metrics |= self.evaluate_best("test")
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self.history.append(finite)
@@ -101,16 +105,17 @@ class Training:
         losses: list[Tensor] = []
         accounts: list[dict[str, float]] = []
         names: list[str] = []
+        curves: dict[str, Tensor] = {}
         for step in range(self.steps_per_epoch):
             rows = order[step * batch_size : (step + 1) * batch_size]
             batch = {name: values[rows] for name, values in self.splits["train"].items()}
             loss, norm = self.train_step(batch, accounts)
+            curves = {**loss.terms, "total_loss": loss.total, **loss.metrics}
             names = list(loss.terms)
-            total = loss.total
-            losses.append(torch.stack([*loss.terms.values(), total, norm]).detach())
+            losses.append(torch.stack([norm, *curves.values()]).detach())
         curve = torch.stack(losses)
-        self.refuse_non_finite(curve, names)
-        columns = [*(f"train/{name}" for name in (*names, "total_loss")), "grad_norm"]
+        self.refuse_non_finite(curve[:, : 2 + len(names)], names)
+        columns = ["grad_norm", *(f"train/{name}" for name in curves)]
         means = dict(zip(columns, curve.mean(dim=0).tolist(), strict=True))
         return means | mean_of(accounts) | {"lr": self.optimizer.param_groups[0]["lr"]}
 
@@ -139,14 +144,13 @@ class Training:
         return loss, norm
 
     def refuse_non_finite(self, curve: Tensor, names: list[str]) -> None:
-        """Raise `DivergedError` when a row of ``curve`` ``(steps, terms + 2)`` is not finite."""
-        bad = ~torch.isfinite(curve[:, : len(names)])
-        if not bool(bad.any()) and bool(torch.isfinite(curve).all()):
+        """Raise `DivergedError` unless norm, terms and total in ``curve`` ``(steps, terms + 2)`` are finite."""
+        bad = ~torch.isfinite(curve)
+        if not bool(bad.any()):
             return
-        row = int((~torch.isfinite(curve)).any(dim=1).nonzero()[0])
-        blown = [name for name, is_bad in zip(names, bad[row].tolist(), strict=True) if is_bad] or [
-            "the gradient"
-        ]
+        row = int(bad.any(dim=1).nonzero()[0])
+        terms_bad = bad[row, 1:-1].tolist()
+        blown = [name for name, is_bad in zip(names, terms_bad, strict=True) if is_bad] or ["the gradient"]
         step = self.epoch * self.steps_per_epoch + row + 1
         raise DivergedError(
             f"{' and '.join(blown)} became non-finite at step {step} (epoch {self.epoch + 1})"
@@ -167,8 +171,8 @@ class Training:
     def evaluate_best(self, split: str) -> dict[str, float]:
         """Return the metrics of a split under the weights of the best epoch."""
         current = {name: value.clone() for name, value in self.evaluated_model.state_dict().items()}
-        state, self.state = self.state, self.best_state or self.state
-        self.evaluated_model.load_state_dict(self.best_weights or current)
+        state, self.state = self.state, self.best_state
+        self.evaluated_model.load_state_dict(self.best_weights)
         metrics = self.evaluate(split)
         self.evaluated_model.load_state_dict(current)
         self.state = state

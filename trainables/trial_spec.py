@@ -8,6 +8,8 @@ from typing import Literal
 
 from search_spaces.domains import Params
 
+CHECKPOINT_FILE = "checkpoint.pt"  # in the trial's folder while it is under way
+
 
 @dataclass(frozen=True)
 class TrialSpec:

@@ -33,6 +33,8 @@ def test_unset_parameters_take_their_defaults_in_the_order_of_the_space():
         ({"kl_weight": True}, r"kl_weight=True is not a number"),
         ({"kl_weight": "1"}, r"kl_weight='1' is not a number"),
         ({"depth": 2.5}, r"depth=2.5 is not a whole number"),
+        ({"depth": float("nan")}, r"depth=nan is not a whole number"),
+        ({"depth": float("inf")}, r"depth=inf is not a whole number"),
         ({"depth": 0}, r"depth=0 is below 1. Give at least 1."),
         (
             {"kind": "fancyy"},
@@ -71,8 +73,21 @@ def test_a_default_outside_its_own_bounds_cannot_be_declared():
 
 
 def test_simplicity_follows_option_order_and_size():
-    assert TINY.rank("kind", "plain") < TINY.rank("kind", "fancy")
-    assert TINY.rank("kl_weight", 0.1) < TINY.rank("kl_weight", 1.0)
+    assert TINY["kind"].rank("plain") < TINY["kind"].rank("fancy")
+    assert TINY["kl_weight"].rank(0.1) < TINY["kl_weight"].rank(1.0)
+
+
+def test_options_of_mixed_types_cannot_be_declared():
+    with pytest.raises(SpaceError, match="are of several types"):
+        Choice((0, "auto"), 0, "one column of a table")
+
+
+def test_values_that_do_not_go_together_are_refused():
+    with pytest.raises(
+        SpaceError, match=r"hidden_dim=30 is not divisible by mixing_heads=4\. Take a multiple of 4"
+    ):
+        SPACE.resolve({"mixing": "attention", "hidden_dim": 30})
+    assert SPACE.resolve({"hidden_dim": 30})["hidden_dim"] == 30
 
 
 def test_every_declared_parameter_says_what_it_means():

@@ -105,6 +105,18 @@ def test_settings_fix_with_one_value_and_sweep_with_several():
         (replace(STUDY, fixed={"globals_beta": 1.0}), StudyError, "globals_beta is swept and fixed at once"),
         (replace(STUDY, seeds=0), StudyError, "seeds=0 gives no usable seeds"),
         (replace(STUDY, seeds=(1, 1)), StudyError, "gives no usable seeds"),
+        (replace(STUDY, grid={}), StudyError, "Nothing is swept. A sweep compares cells"),
+        (
+            replace(STUDY, objective=Objective("valid/los")),
+            StudyError,
+            "Objective 'valid/los' is not a validation metric",
+        ),
+        (replace(STUDY, objective=Objective("test/rec_tokens")), StudyError, "is not a validation metric"),
+        (
+            replace(STUDY, objective=Objective("valid/rec_tokens", "minimum")),
+            StudyError,
+            "mode 'minimum' is neither",
+        ),
         (replace(STUDY, epochs=0), StudyError, "epochs=0 is below 1"),
         (replace(STUDY, name="../up"), StudyError, r"Study name '../up' is not usable as a folder"),
     ],

@@ -2,7 +2,9 @@
 
 import os
 import random
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -78,6 +80,20 @@ def test_trials_of_another_sweep_are_taken_over_and_not_trained_twice(tmp_path, 
     assert len(list(folder.glob("*/seed_*/model.pt"))) == 8
 
 
+def test_a_report_and_tables_that_a_kill_prevented_come_with_the_next_run(tmp_path, toy_study):
+    study, out = toy_study(epochs=2), tmp_path / "out"
+    sweeps("run", study, "--out", out, "--address", "local", cwd=tmp_path)
+    folder = only_sweep(out)
+    shutil.rmtree(folder / "report")
+    database = sqlite3.connect(out / "mlflow.db")
+    database.execute("delete from tags where key = 'records_digest'")
+    database.commit()
+    shutil.rmtree(next((out / "mlartifacts").glob("*/artifacts/records")))
+    assert '"trained": 0' in sweeps("run", study, "--out", out, "--json", cwd=tmp_path).stdout
+    assert (folder / "report" / "report.html").exists()
+    assert list((out / "mlartifacts").glob("*/artifacts/records/history.parquet"))
+
+
 def test_a_second_driver_of_the_same_sweep_is_refused(tmp_path, toy_study):
     study, out = toy_study(epochs=4, nap_ms=1500), tmp_path / "out"
     command = [sys.executable, "-m", "sweeps", "run", str(study), "--out", str(out), "--address", "local"]
@@ -90,6 +106,9 @@ def test_a_second_driver_of_the_same_sweep_is_refused(tmp_path, toy_study):
         second = sweeps("run", study, "--out", out, cwd=tmp_path, check=False)
         assert second.returncode == 2
         assert f"is being run by process {first.pid}. Wait for it, or end it" in second.stderr
+        synced = sweeps("sync", "--out", out, cwd=tmp_path, check=False)
+        assert synced.returncode == 1
+        assert "is being run by process" in synced.stdout
     finally:
         first.terminate()
         first.wait(timeout=60)

@@ -169,6 +169,51 @@ def test_a_store_that_is_away_stops_nobody_and_gets_everything_when_it_is_back(t
 
 
 @pytest.mark.slow
+def test_a_run_whose_creation_was_never_answered_is_found_and_not_created_again(tmp_path):
+    store = store_in(tmp_path)
+    create = store.client.create_run
+
+    def create_and_lose_the_answer(*arguments, **options):
+        store.client.create_run = create
+        create(*arguments, **options)
+        raise TimeoutError
+
+    store.client.create_run = create_and_lose_the_answer
+    tracker = Tracker(lambda: store, Records(SWEEP), {})
+    tracker.epoch(ROW, EPOCHS[0])
+    tracker.trial(ENDED)
+    assert tracker.drain(30) == 0
+    runs = store.client.search_runs([store.experiment_id], "tags.trial_id = 't1'")
+    assert len(runs) == 1
+
+
+@pytest.mark.slow
+def test_a_kill_before_a_run_is_terminated_is_mended_by_the_next_push(tmp_path):
+    store = store_in(tmp_path)
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    store.client.set_terminated = killed
+    with pytest.raises(KeyboardInterrupt):
+        store.push(Pending(ENDED, EPOCHS))
+    again = store_in(tmp_path)
+    assert again.is_behind(ENDED)
+    again.push(Pending(ENDED, EPOCHS))
+    assert again.client.get_run(again.children["t1"][0]).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_trial_that_the_store_refuses_holds_up_no_other(tmp_path):
+    tracker = Tracker(lambda: store_in(tmp_path), Records(SWEEP), {})
+    tracker.epoch(ROW, EpochRow("t1", 1, {"valid/acc@5": 1.0}, 1))
+    tracker.trial(ENDED)
+    tracker.trial(replace(ENDED, trial_id="t2", seed=2))
+    assert tracker.drain(30) == 0
+    assert tracker.store.children["t2"][1] == "complete"
+
+
+@pytest.mark.slow
 def test_what_an_earlier_start_recorded_is_sent_first(tmp_path):
     from sweeps.records import RecordWriter, read_records
 

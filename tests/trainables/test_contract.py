@@ -135,7 +135,8 @@ def test_a_family_that_does_not_exist_is_refused_with_the_closest_name():
     ):
         load_family("globals_autoencodr")
     with pytest.raises(
-        FamilyError, match=r"Family 'no.such' cannot be imported: .* Put its package on PYTHONPATH"
+        FamilyError,
+        match=r"Family 'no.such' cannot be imported: .* Mend it, or put its package on PYTHONPATH",
     ):
         load_family("no.such")
 

@@ -73,7 +73,7 @@ def test_the_nearest_code_is_chosen_and_the_gradient_passes_straight_through():
     with torch.no_grad():
         quantiser.codebook.copy_(torch.tensor([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]]))
     encoded = torch.tensor([[[0.9, 0.8], [0.1, -0.1]]], requires_grad=True)
-    quantised = quantiser(encoded, torch.ones(1, 2, dtype=torch.bool))
+    quantised = quantiser(encoded)
     assert quantised.codes.tolist() == [[1, 0]]
     torch.testing.assert_close(quantised.latents[0, 0], torch.ones(2))
     quantised.latents.sum().backward()
@@ -87,15 +87,13 @@ def test_codes_start_from_data_and_a_dead_code_comes_back_as_an_encoding():
     quantiser, state = VectorQuantiser(4, 2, learn_codes=True), initial_state(params)
     encoded = torch.arange(12.0).reshape(1, 6, 2) + 100
     mask = torch.tensor([[True, True, True, True, False, False]])
-    state = next_state(quantiser(encoded, mask), mask, state, params)
+    state = next_state(quantiser(encoded), mask, state, params)
     state = update_codes(quantiser, state, params, step=1)
     torch.testing.assert_close(quantiser.codebook.data, encoded[0, :4])
     with torch.no_grad():
         quantiser.codebook[3] = 1e6
     for step in range(2, 80):
-        state = update_codes(
-            quantiser, next_state(quantiser(encoded, mask), mask, state, params), params, step
-        )
+        state = update_codes(quantiser, next_state(quantiser(encoded), mask, state, params), params, step)
     assert quantiser.codebook[3].max() < 200
 
 
@@ -114,7 +112,7 @@ def test_moving_average_codes_become_the_mean_of_their_encodings():
     with torch.no_grad():
         quantiser.codebook.copy_(torch.tensor([[0.0], [10.0]]))
     encoded, mask = torch.tensor([[[1.0], [3.0], [9.0]]]), torch.ones(1, 3, dtype=torch.bool)
-    state = next_state(quantiser(encoded, mask), mask, state, params)
+    state = next_state(quantiser(encoded), mask, state, params)
     update_codes(quantiser, state, params, step=2)
     torch.testing.assert_close(quantiser.codebook.data, torch.tensor([[2.0], [9.0]]))
 
@@ -134,6 +132,16 @@ def test_codes_stay_alive_on_real_events():
     last = run(training(NAME, latent_space="vq", codebook_size=64, epochs=6, vq_restart_every=5))[-1]
     assert last["valid/perplexity"] > 16
     assert last["valid/codebook_usage"] > 0.5
+
+
+def test_a_split_evaluated_in_parts_has_the_metrics_of_the_whole(monkeypatch):
+    from trainables.globals_autoencoder import evaluation
+
+    one = training(NAME, latent_space="vq")
+    whole = one.evaluate("valid")
+    monkeypatch.setattr(evaluation, "ROWS_AT_ONCE", 50)
+    for name, value in one.evaluate("valid").items():
+        assert value == pytest.approx(whole[name], rel=1e-5), name
 
 
 def test_comparable_loss_is_the_unweighted_sum_and_total_loss_the_weighted_one():

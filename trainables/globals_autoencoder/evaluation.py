@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from trainables.globals_autoencoder.quantiser import Quantised
 
 N_EXAMPLES = 512
 MAX_RANK_ROWS = 4096
+ROWS_AT_ONCE = 4096  # events; the distances to 512 codes of 18 tokens each take 150 MB
 
 
 def evaluate(model: EventAutoencoder, state: State, split: Batch, params: Params) -> dict[str, float]:
@@ -30,7 +32,7 @@ def evaluate(model: EventAutoencoder, state: State, split: Batch, params: Params
         split: ``continuous (n, S, 5)``, ``obj (n, S)``, ``mask (n, S)``, ``globals (n, 3)``.
         params: Resolved parameters.
     """
-    rebuilt: Reconstruction = model(split)
+    rebuilt = reconstruct(model, split)
     terms = reconstruction_terms(rebuilt, split)
     weights = term_weights(params)
     metrics = {name: float(term) for name, term in terms.items()}
@@ -48,6 +50,26 @@ def evaluate(model: EventAutoencoder, state: State, split: Batch, params: Params
     if rebuilt.quantised is not None:
         metrics |= code_metrics(rebuilt.quantised, split["mask"], state, params)
     return metrics
+
+
+def reconstruct(model: EventAutoencoder, split: Batch) -> Reconstruction:
+    """Return the reconstruction of a whole split, in parts that bound its memory."""
+    n = len(split["mask"])
+    starts = range(0, n, ROWS_AT_ONCE)
+    parts = [model({name: v[start : start + ROWS_AT_ONCE] for name, v in split.items()}) for start in starts]
+    if len(parts) == 1:
+        only: Reconstruction = parts[0]
+        return only
+    quantised = None
+    if parts[0].quantised is not None:
+        names = [field.name for field in fields(Quantised)]
+        quantised = Quantised(**{k: torch.cat([getattr(part.quantised, k) for part in parts]) for k in names})
+    return Reconstruction(
+        torch.cat([part.tokens for part in parts]),
+        torch.cat([part.globals for part in parts]),
+        torch.cat([part.latents for part in parts]),
+        quantised,
+    )
 
 
 def code_metrics(quantised: Quantised, mask: Tensor, state: State, params: Params) -> dict[str, float]:

@@ -144,7 +144,7 @@ class EventAutoencoder(nn.Module):
         encoded = self.encoder(batch["continuous"], batch["obj"], batch["mask"])
         quantised = None
         if isinstance(self.bottleneck, VectorQuantiser):
-            quantised = self.bottleneck(encoded, batch["mask"])
+            quantised = self.bottleneck(encoded)
             latents = quantised.latents
         else:
             latents = self.bottleneck(encoded)

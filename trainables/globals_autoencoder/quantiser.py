@@ -51,7 +51,7 @@ class VectorQuantiser(nn.Module):
         super().__init__()
         self.codebook = nn.Parameter(torch.randn(codebook_size, dim), requires_grad=learn_codes)
 
-    def forward(self, encoded: Tensor, mask: Tensor) -> Quantised:
+    def forward(self, encoded: Tensor) -> Quantised:
         """Return the nearest codes of encodings ``(B, S, d)``."""
         with torch.no_grad():
             half_norms = 0.5 * self.codebook.square().sum(dim=-1)
