@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import difflib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from search_spaces.errors import RefusedError
 
@@ -67,7 +68,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Number:
+class Number(ABC):
     """What `Float` and `Int` share: an interval, closed at both ends, and the scale of its steps.
 
     Args:
@@ -87,6 +88,21 @@ class Number:
     unit: str = ""
     log: bool = False
     weight: bool = False
+
+    kind: ClassVar[type[int] | type[float]] = float
+    example: ClassVar[str] = ""
+
+    @abstractmethod
+    def check(self, name: str, value: object) -> int | float:
+        """Return ``value`` in the type of the domain, or raise `SpaceError`."""
+
+    def parse(self, name: str, text: str) -> int | float:
+        """Return the number written in ``text``, or raise `SpaceError`."""
+        try:
+            value = self.kind(text)
+        except ValueError:
+            raise SpaceError(f"{name}={text!r} is not {self.example}.") from None
+        return self.check(name, value)
 
     @property
     def scale(self) -> Scale:
@@ -118,6 +134,8 @@ class Number:
 class Float(Number):
     """A real-valued domain."""
 
+    example: ClassVar[str] = "a number. Write it as 0.1 or 1e-3"
+
     def check(self, name: str, value: object) -> float:
         """Return ``value`` as a float within the bounds, or raise `SpaceError`."""
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -127,19 +145,13 @@ class Float(Number):
         self.check_bounds(name, value)
         return float(value)
 
-    def parse(self, name: str, text: str) -> float:
-        """Return the number written in ``text``."""
-        try:
-            return self.check(name, float(text))
-        except ValueError as error:
-            if isinstance(error, SpaceError):
-                raise
-            raise SpaceError(f"{name}={text!r} is not a number. Write it as 0.1 or 1e-3.") from None
-
 
 @dataclass(frozen=True)
 class Int(Number):
     """A whole-number domain."""
+
+    kind: ClassVar[type[int] | type[float]] = int
+    example: ClassVar[str] = "a whole number. Write it as 32"
 
     def check(self, name: str, value: object) -> int:
         """Return ``value`` as an int within the bounds, or raise `SpaceError`."""
@@ -149,15 +161,6 @@ class Int(Number):
             )
         self.check_bounds(name, value)
         return int(value)
-
-    def parse(self, name: str, text: str) -> int:
-        """Return the whole number written in ``text``."""
-        try:
-            return self.check(name, int(text))
-        except ValueError as error:
-            if isinstance(error, SpaceError):
-                raise
-            raise SpaceError(f"{name}={text!r} is not a whole number. Write it as 32.") from None
 
 
 Domain = Choice | Float | Int

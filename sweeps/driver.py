@@ -12,6 +12,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import RefusedError, first_line
@@ -80,10 +81,10 @@ def train_open_trials(
 @contextmanager
 def ray_session(options: RunOptions) -> Iterator[None]:
     """Connect to Ray, or start it on this machine; always let go of it again."""
-    refuse_silent(options.address)
+    address = cluster_address(options.address)
     try:
         ray.init(
-            address=options.address,
+            address=address,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -92,7 +93,7 @@ def ray_session(options: RunOptions) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = first_line(error)
         raise RefusedError(
-            f"No Ray cluster at {options.address or 'this machine'}: {reason} "
+            f"No Ray cluster at {address}: {reason}. "
             "Start one with `ray start --head`, or leave --address away to use this machine alone."
         ) from error
     try:
@@ -102,18 +103,47 @@ def ray_session(options: RunOptions) -> Iterator[None]:
         ray.shutdown()
 
 
-def refuse_silent(address: str | None) -> None:
-    """Raise `RefusedError` when nobody listens at a ``host:port``: Ray itself would try for many minutes."""
-    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
+def cluster_address(asked: str | None) -> str:
+    """Return the address to give to Ray: the one asked for, a cluster that runs on this machine, or ``local``.
+
+    Ray itself takes the address of a cluster that has died for a running one, and never stops trying it.
+
+    Args:
+        asked: ``host:port``, ``local``, ``auto`` for a cluster that must run here, or None to use one if it runs.
+
+    Raises:
+        RefusedError: If nobody listens at the address, or none runs here.
+    """
+    asked = asked or os.environ.get("RAY_ADDRESS")
+    noted = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
+    if asked in (None, "auto"):
+        found = noted.read_text().strip() if noted.exists() else ""
+        if found and silence(found) is None:
+            return found
+        if asked is None:
+            return "local"
+        raise RefusedError(
+            "No Ray cluster runs on this machine. Start one with `ray start --head`, or leave --address."
+        )
+    problem = silence(str(asked))
+    if problem:
+        raise RefusedError(
+            f"No Ray cluster at {asked}: {problem}. "
+            "Start one with `ray start --head`, or leave --address away to use this machine alone."
+        )
+    return str(asked)
+
+
+def silence(address: str) -> str | None:
+    """Return why nobody can be reached at a ``host:port``, None when somebody answers or it has another form."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator or not port.isdigit():
-        return
+        return None
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        raise RefusedError(
-            f"No Ray cluster at {address}: {error}. "
-            "Start one with `ray start --head`, or leave --address away to use this machine alone."
-        ) from error
+        return str(error)
+    return None
 
 
 def own_code_environment() -> dict[str, Any] | None:

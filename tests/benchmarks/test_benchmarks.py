@@ -1,6 +1,7 @@
 """What the benchmark promises: same work or no figure, medians, and nothing old passed off as new."""
 
 import json
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,11 @@ from click.testing import CliRunner
 from benchmarks import run
 from benchmarks.race import DifferentWorkError, Timed, race, refuse_different_work
 from benchmarks.results import FIGURES, merged, result_of, table, write_results
-from benchmarks.workload import SHORT, Done, Workload, make_job, read_job, write_job
+from benchmarks.tracked import refuse_untracked
+from benchmarks.workload import METRIC, SHORT, Done, Workload, make_job, read_job, write_job
 
 VS_STOCK, VS_PURE, DEMO = FIGURES
-TWO = Workload(n_trials=2, epochs=1, n_events=600)
+TWO = Workload(n_trials=2, epochs=1, n_events=600)  # the smallest that still trains
 
 
 def timed(name: str, wall_s: float, loss: float = 1.5) -> Timed:
@@ -108,6 +110,15 @@ def test_a_job_survives_its_file_and_is_the_whole_study(tmp_path):
     write_job(job)
     assert read_job(tmp_path) == job
     assert len({trial.label for trial in job.trials}) == 27
+
+
+def test_a_contender_that_tracked_less_than_it_trained_is_refused(tmp_path):
+    job = make_job(TWO, tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        store.execute("CREATE TABLE metrics (run_uuid TEXT, step INT, key TEXT)")
+        store.executemany("INSERT INTO metrics VALUES (?, 1, ?)", [("a", METRIC), ("a", METRIC), ("b", "lr")])
+    with pytest.raises(RuntimeError, match="of 1 epochs, 2 were trained"):
+        refuse_untracked(tmp_path / "mlflow.db", job)
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
+from search_spaces.errors import RefusedError
+from sweeps.driver import cluster_address
 from sweeps.records import read_records
 from tests.sweeps.conftest import ROOT, only_sweep, sweeps
 from trainables.globals_autoencoder.events import DEFAULT_EVENTS
@@ -181,7 +183,22 @@ def test_a_study_file_runs_by_itself_against_a_running_cluster(tmp_path):
 
 def wait_for_cluster():
     deadline = time.monotonic() + 90
-    probe = [sys.executable, "-c", "import ray; ray.init(address='auto', logging_level='ERROR')"]
-    while subprocess.run(probe, capture_output=True, check=False).returncode:
+    while not runs_here():
         assert time.monotonic() < deadline
         time.sleep(0.5)
+
+
+def runs_here() -> bool:
+    try:
+        return cluster_address("auto") != "local"
+    except RefusedError:
+        return False
+
+
+def test_a_cluster_that_died_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    assert cluster_address(None) == "local"
+    with pytest.raises(RefusedError, match="No Ray cluster runs on this machine"):
+        cluster_address("auto")
