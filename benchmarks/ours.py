@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from benchmarks.tracked import refuse_untracked
 from benchmarks.workload import METRIC, Done, Job
 from sweeps.plan import RunOptions
 from sweeps.records import read_records
 from sweeps.sweep import execute
-from sweeps.tracking import default_uri
 
 
 def run(job: Job) -> Done:
@@ -22,11 +22,12 @@ def run(job: Job) -> Done:
         RuntimeError: If a trial did not complete, or MLflow has not got everything.
     """
     out = job.folder / "outputs"
-    outcome = execute(job.workload.plan(out), RunOptions(address="local"), default_uri(out), Console())
-    if outcome.exit_code or outcome.unsent:
-        raise RuntimeError(
-            f"states {dict(outcome.states)}, {outcome.unsent} not in MLflow: {outcome.problem}"
-        )
+    outcome = execute(
+        job.workload.plan(out), RunOptions(address="local"), f"sqlite:///{out / 'mlflow.db'}", Console()
+    )
+    if outcome.exit_code:
+        raise RuntimeError(f"not every trial completed: {dict(outcome.states)}")
+    refuse_untracked(out / "mlflow.db", job)
     records = read_records(outcome.folder)
     losses, epochs, training_s = {}, {}, {}
     for trial_id, row in records.trials.items():

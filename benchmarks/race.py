@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
 DROPPED = ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "PYTHONPATH")
 TAIL_LINES = 30
+LIMIT_S = 1800.0  # a contender that hangs is a failure, not a slow one
 
 
 class ContenderError(RuntimeError):
@@ -102,14 +103,25 @@ def run_contender(name: str, workload: Workload) -> Timed:
         command = [sys.executable, "-m", "benchmarks.contender", name, str(folder)]
         with (folder / LOG_FILE).open("w") as log:
             started = time.perf_counter()
-            ended = subprocess.run(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
-            )
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            status = wait(process)
             wall_s = time.perf_counter() - started
-        if ended.returncode:
+        if status != 0:
+            ended = f"took more than {LIMIT_S:g} s" if status is None else f"ended with status {status}"
             tail = "\n".join((folder / LOG_FILE).read_text().splitlines()[-TAIL_LINES:])
-            raise ContenderError(f"Contender {name} ended with status {ended.returncode}:\n{tail}")
+            raise ContenderError(f"Contender {name} {ended}:\n{tail}")
         return Timed(name, wall_s, read_done(folder))
+
+
+def wait(process: subprocess.Popen[bytes]) -> int | None:
+    """Return the status of the process, None when it had to be killed at `LIMIT_S`."""
+    try:
+        return process.wait(LIMIT_S)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        process.kill()
+        process.wait()
 
 
 def refuse_different_work(runs: Sequence[Timed], workload: Workload) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import ray
 from ray import tune
 from ray.air.integrations.mlflow import MLflowLoggerCallback
 
+from benchmarks.tracked import refuse_untracked
 from benchmarks.workload import METRIC, Done, Job
 from trainables.dataset import Dataset
 from trainables.families import load_family
@@ -47,8 +49,9 @@ def run(job: Job) -> Done:
     """Train every trial and return what Tune's results say.
 
     Raises:
-        RuntimeError: If a trial failed.
+        RuntimeError: If a trial failed or was not tracked.
     """
+    ray.init(address="local")  # else Tune joins whatever cluster this machine has, or once had
     params = job.trials[0].params
     dataset = load_family(job.family).load_data(params, None)
     configs = [{**trial.swept, "seed": trial.seed} for trial in job.trials]
@@ -63,6 +66,7 @@ def run(job: Job) -> Done:
     ).fit()
     if results.errors:
         raise RuntimeError(f"{len(results.errors)} trials failed, the first with: {results.errors[0]}")
+    refuse_untracked(job.folder / "mlflow.db", job)
     losses, epochs = {}, {}
     for result in results:
         label = job.trials[configs.index(result.config["trial"])].label

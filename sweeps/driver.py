@@ -104,7 +104,7 @@ def ray_session(options: RunOptions) -> Iterator[None]:
 
 
 def cluster_address(asked: str | None) -> str:
-    """Return the address to give to Ray: the one asked for, a cluster that runs on this machine, or ``local``.
+    """Return what to give to Ray: the address asked for, ``auto`` for a cluster that runs here, or ``local``.
 
     Ray itself takes the address of a cluster that has died for a running one, and never stops trying it.
 
@@ -119,7 +119,7 @@ def cluster_address(asked: str | None) -> str:
     if asked in (None, "auto"):
         found = noted.read_text().strip() if noted.exists() else ""
         if found and silence(found) is None:
-            return found
+            return "auto"  # and not its address: Ray uses this machine's token only for a cluster it found itself
         if asked is None:
             return "local"
         raise RefusedError(
