@@ -11,7 +11,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,12 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
+import click  # noqa: F401 - as the next one
 import ray
 from ray import tune
+
+with suppress(ImportError):  # what starting Ray would import, so that MLflow can be imported meanwhile
+    import ray.dashboard.optional_deps  # noqa: F401
 
 CONNECT_TIMEOUT_S = 5.0
 

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -71,18 +72,20 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
     """
     started = time.monotonic()
     datasets = load_datasets(plan)
-    with only_writer(plan.folder), ray_for(plan, options):
-        import_mlflow(tracking_uri)
-        sweep = describe(plan, datasets)
-        records = RecordWriter(plan.folder, sweep)
-        tracker = start_tracker(plan, tracking_uri, sweep)
-        try:
-            with display(plan, console) as progress:
-                train(plan, options, SweepWriter(plan, records, tracker, progress), datasets)
-        finally:
-            tracker.drain(DRAIN_S)
-            note_run_ids(records, tracker)
-            records.compact()
+    with only_writer(plan.folder), ThreadPoolExecutor(1) as pool:
+        session = ray_for(plan, options)
+        imported = pool.submit(import_mlflow, tracking_uri)  # while Ray starts: a second of two
+        with session:
+            imported.result()
+            records = RecordWriter(plan.folder, describe(plan, datasets))
+            tracker = start_tracker(plan, tracking_uri)
+            try:
+                with display(plan, console) as progress:
+                    train(plan, options, SweepWriter(plan, records, tracker, progress), datasets)
+            finally:
+                tracker.drain(DRAIN_S)
+                note_run_ids(records, tracker)
+                records.compact()
     rows = [records.trials.get(trial.trial_id) for trial in plan.trials]
     states = Counter("missing" if row is None else row.state for row in rows)
     wall_s = time.monotonic() - started
@@ -124,11 +127,12 @@ def load_datasets(plan: Plan) -> dict[str, Dataset]:
     return {key: family.load_data(params, plan.data_root) for key, params in first.items()}
 
 
-def start_tracker(plan: Plan, tracking_uri: str, sweep: dict[str, Any]) -> Tracker:
+def start_tracker(plan: Plan, tracking_uri: str) -> Tracker:
     """Return a tracker that sends the plan's trials, those of earlier starts first."""
     folders = {trial.trial_id: plan.folder / trial.folder for trial in plan.trials}
     out = plan.folder.parent.parent
-    return Tracker(lambda: MlflowStore(tracking_uri, sweep, out), read_records(plan.folder), folders)
+    earlier = read_records(plan.folder)
+    return Tracker(lambda: MlflowStore(tracking_uri, earlier.sweep, out), earlier, folders)
 
 
 def note_run_ids(records: RecordWriter, tracker: Tracker) -> None:

@@ -26,7 +26,7 @@ from sweeps.records import EpochRow, Records, TrialRow
 PUSH_EVERY_S = 5.0
 RETRY_EVERY_S = 3.0
 REQUEST_TIMEOUT_S = 10
-METRICS_PER_BATCH = 1000  # MLflow's limit
+METRICS_PER_BATCH = 900  # MLflow takes 1000 metrics, parameters and tags at once
 RUN_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED", "failed": "FAILED"}
 TRIAL_FILES = ("config.yaml", "run.log", "model.pt", "facts/metrics.csv")
 KEPT_IN_RECORDS_ONLY = ("grad_norm/", "grad_cos/")
@@ -66,8 +66,9 @@ class Pending:
 def import_mlflow(uri: str) -> None:
     """Import what talking to ``uri`` needs; call it before the tracker's thread starts.
 
-    Two threads that import large packages at once can leave one of them half imported for good (seen with
-    MLflow in the thread and Ray in the main one), and then every later push fails.
+    Two threads that import the same packages at once can leave one of them half imported for good (seen with
+    MLflow in a thread and Ray in the main one), and then every later push fails. While Ray starts is safe, once
+    `sweeps.driver` is imported: a test holds that the two then have no import in common.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_TIMEOUT_S))
@@ -156,18 +157,19 @@ class MlflowStore:
             for name, value in epoch.metrics.items()
             if shown_in_mlflow(name, self.sweep.get("metrics", {}))
         ]
-        for start in range(0, len(metrics), METRICS_PER_BATCH):
-            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
+        params = [Param(name, str(value)) for name, value in {**row.swept, "seed": row.seed}.items()]
+        while len(metrics) > METRICS_PER_BATCH:
+            self.client.log_batch(run_id, metrics=metrics[:METRICS_PER_BATCH])
+            del metrics[:METRICS_PER_BATCH]
         if row.state not in RUN_STATUS:
+            self.client.log_batch(run_id, metrics=metrics, params=params)
             return
         self._log_files(run_id, pending.folder)
         ended = pending.epochs[-1].time_ms if pending.epochs else None
         self.client.set_terminated(run_id, RUN_STATUS[row.state], end_time=ended)
-        params = [Param(name, str(value)) for name, value in {**row.swept, "seed": row.seed}.items()]
         tags = {"wall_s": f"{row.wall_s:.3f}", "error": (row.error or "")[:5000], "state": row.state}
-        self.client.log_batch(
-            run_id, params=params, tags=[RunTag(name, value) for name, value in tags.items()]
-        )
+        run_tags = [RunTag(name, value) for name, value in tags.items()]
+        self.client.log_batch(run_id, metrics=metrics, params=params, tags=run_tags)  # stored in this order
         self.children[row.trial_id] = (run_id, row.state)
 
     def _child(self, row: TrialRow, epochs: list[EpochRow]) -> str:
@@ -278,13 +280,13 @@ class Tracker:
         last_push = time.monotonic()
         while not self._stopping.is_set():
             self._take()
-            ended = any(pending.row.state in RUN_STATUS for pending in self._pending.values())
             closing = self._closing.is_set()
-            due = ended or closing or time.monotonic() - last_push >= PUSH_EVERY_S
-            if due and time.monotonic() >= self._retry_at and self._push_all():
-                last_push = time.monotonic()
-                if closing and not self._pending and self._inbox.empty():
-                    return
+            all_due = closing or time.monotonic() - last_push >= PUSH_EVERY_S
+            due = [trial for trial, one in self._pending.items() if all_due or one.row.state in RUN_STATUS]
+            if (due or self.store is None) and time.monotonic() >= self._retry_at and self._push_all(due):
+                last_push = time.monotonic() if all_due else last_push
+            if closing and not self._pending and self._inbox.empty():
+                return
 
     def _take(self) -> None:
         try:
@@ -302,7 +304,7 @@ class Tracker:
         if epoch is not None:
             pending.epochs.append(epoch)
 
-    def _push_all(self) -> bool:
+    def _push_all(self, due: list[str]) -> bool:
         try:
             if self.store is None:
                 self.store = self._connect()
@@ -310,7 +312,7 @@ class Tracker:
             elif self.problem:
                 self.store.refresh()
             self.problem = None
-            for trial_id in list(self._pending):
+            for trial_id in due:
                 if self._stopping.is_set():
                     return False
                 self._push(self.store, self._pending[trial_id])
