@@ -198,9 +198,15 @@ def run(
     show_default=True,
     help="Folder of all results.",
 )
+@click.option("--tracking-uri", help="Read the sweep from this MLflow store; needs --out.")
 @json_option
 def report(
-    sweep: str | None, records: Path | None, report_out: Path | None, results: Path, as_json: bool
+    sweep: str | None,
+    records: Path | None,
+    report_out: Path | None,
+    results: Path,
+    tracking_uri: str | None,
+    as_json: bool,
 ) -> None:
     r"""Write report.html, report.json, cells.csv and the figures of a sweep, and print its verdicts.
 
@@ -208,17 +214,22 @@ def report(
     sweeps report compare_globals_heads         its latest sweep
     sweeps report 7f3a2c91d0                    a sweep by id
     sweeps report --records /data/run1 --out /tmp/report
+    sweeps report 7f3a2c91d0 --tracking-uri http://head:5000 --out /tmp/report
     """
-    from sweeps.reporting import find_sweep, write_sweep_report
+    from sweeps.reporting import find_sweep, write_mlflow_report, write_sweep_report
 
     if (sweep is None) == (records is None):
         raise RefusedError("Give either a sweep (from `sweeps status`) or --records DIR.")
-    folder = records or find_sweep(results, str(sweep))
-    path = write_sweep_report(folder, console(stderr=as_json), always=True, out=report_out)
+    screen = console(stderr=as_json)
+    if tracking_uri is not None:
+        if sweep is None or report_out is None:
+            raise RefusedError("--tracking-uri reads a sweep by its id and needs --out DIR for the report.")
+        path = write_mlflow_report(tracking_uri, sweep, report_out, screen)
+    else:
+        folder = records or find_sweep(results, str(sweep))
+        path = write_sweep_report(folder, screen, always=True, out=report_out)
     if as_json:
         click.echo((path.parent / "report.json").read_text())
-    else:
-        console().print(f"report  {path}", highlight=False, soft_wrap=True)
 
 
 @cli.command()

@@ -94,6 +94,24 @@ def write_sweep_report(
     return report.html
 
 
+def write_mlflow_report(uri: str, sweep_id: str, target: Path, console: Console) -> Path:
+    """Print and write the report of a sweep that is read from MLflow; return the path of ``report.html``.
+
+    Args:
+        uri: Tracking URI.
+        sweep_id: The sweep; its parent run is found by this tag.
+        target: Folder of the report.
+        console: Where the verdicts are printed.
+    """
+    from analysis.load import load_mlflow
+    from analysis.report import write_report
+    from analysis.verdict_text import report_text
+
+    report = write_report(load_mlflow(uri, sweep_id), target)
+    console.print(report_text(report))
+    return report.html
+
+
 def draw_trials(records: Records, folder: Path) -> None:
     """Draw ``losses.png`` and ``recon.png`` of every finished trial that has no pictures yet."""
     from analysis.curves import draw_trial_losses

@@ -94,6 +94,18 @@ def test_a_report_and_tables_that_a_kill_prevented_come_with_the_next_run(tmp_pa
     assert list((out / "mlartifacts").glob("*/artifacts/records/history.parquet"))
 
 
+def test_a_report_made_from_mlflow_says_what_the_one_from_the_records_says(tmp_path, toy_study):
+    study, out, elsewhere = toy_study(epochs=2), tmp_path / "out", tmp_path / "elsewhere"
+    sweeps("run", study, "--out", out, "--address", "local", cwd=tmp_path)
+    folder, uri = only_sweep(out), f"sqlite:///{out}/mlflow.db"
+    sweeps("report", folder.name, "--tracking-uri", uri, "--out", elsewhere, cwd=tmp_path)
+    for name in ("cells.csv", "report.json"):
+        assert (elsewhere / name).read_text() == (folder / "report" / name).read_text()
+    refused = sweeps("report", folder.name, "--tracking-uri", uri, cwd=tmp_path, check=False)
+    assert refused.returncode == 2
+    assert "needs --out DIR for the report" in refused.stderr
+
+
 def test_a_second_driver_of_the_same_sweep_is_refused(tmp_path, toy_study):
     study, out = toy_study(epochs=4, nap_ms=1500), tmp_path / "out"
     command = [sys.executable, "-m", "sweeps", "run", str(study), "--out", str(out), "--address", "local"]
