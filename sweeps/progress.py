@@ -97,8 +97,9 @@ class Progress:
         done = sum(self.epochs_done.values())
         if not done:
             return "time left unknown"
-        left = (self.n_trials * self.epochs - done) * (time.monotonic() - self.started_at) / done
-        return f"about {duration(left)} left" if left > 0.5 else "done"
+        left = self.n_trials * self.epochs - done
+        pace_s = (time.monotonic() - self.started_at) / done
+        return f"about {duration(left * pace_s)} left" if left else "done"
 
     def best_cell(self) -> str:
         """Return the cell with the best mean objective so far, and how many seeds speak for it."""
@@ -146,4 +147,7 @@ class LiveProgress(Progress):
         for row, epoch, value in rows:
             bar = ProgressBar(self.epochs, epoch, width=24)
             table.add_row(row.cell, str(row.seed), f"{epoch}/{self.epochs}", bar, f"{value:.4g}")
-        return Group(header, ProgressBar(self.n_trials * self.epochs, done, width=60), table)
+        top = Table.grid()  # a bar by itself does not end its line
+        top.add_row(header)
+        top.add_row(ProgressBar(self.n_trials * self.epochs, done, width=60))
+        return Group(top, table)
