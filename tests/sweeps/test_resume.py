@@ -15,7 +15,7 @@ from sweeps.records import read_records
 from tests.sweeps.conftest import assert_once_in_mlflow, numbers, only_sweep, sweeps
 
 pytestmark = pytest.mark.slow
-SMALL_GRID = ["--set", "n_events=2000", "--set", "latent_space=none,vq", "--epochs", "6", "--seeds", "1"]
+SMALL_GRID = ["--set", "n_events=3000", "--set", "latent_space=none,vq", "--epochs", "6", "--seeds", "2"]
 
 
 def run_and_kill(arguments, cwd, out, delay_s):
@@ -41,7 +41,7 @@ def test_a_killed_sweep_ends_as_if_it_had_never_been_killed(tmp_path, seed, reco
     sweeps("run", *options, "--out", whole, cwd=tmp_path)
     draw = random.Random(seed)
     for _ in range(2):
-        run_and_kill([*options, "--out", killed], tmp_path, killed, draw.uniform(0.0, 3.0))
+        run_and_kill([*options, "--out", killed], tmp_path, killed, draw.uniform(0.0, 2.0))
     sweeps("run", *options, "--out", killed, cwd=tmp_path)
     again, expected = recorded(killed), recorded(whole)
     assert numbers(again) == numbers(expected)
