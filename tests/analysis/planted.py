@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from search_spaces.globals_autoencoder import SPACE
+from sweeps.plan import axes_of
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
+from sweeps.study import load_study
 
 METRICS = {
     "rec_tokens": {"mode": "min", "positive": True, "meaning": "masked token error", "unit": ""},
@@ -68,31 +71,8 @@ class Planted:
             "latent_space": list(self.tokens_by_latent),
             "globals_beta": list(self.tokens_by_beta),
         }
-        axes: dict[str, Any] = {
-            "latent_space": {
-                "values": grid["latent_space"],
-                "scale": "category",
-                "simplicity": list(range(len(grid["latent_space"]))),
-                "meaning": "bottleneck",
-                "weight": False,
-            },
-            "globals_beta": {
-                "values": grid["globals_beta"],
-                "scale": "log",
-                "simplicity": grid["globals_beta"],
-                "meaning": "weight of the globals term",
-                "weight": True,
-            },
-        }
         if self.dims:
             grid["latent_dim"] = list(self.dims)
-            axes["latent_dim"] = {
-                "values": list(self.dims),
-                "scale": "log",
-                "simplicity": list(self.dims),
-                "meaning": "numbers per token",
-                "weight": False,
-            }
         study = {
             "name": "compare_globals_heads",
             "family": "globals_autoencoder",
@@ -108,7 +88,7 @@ class Planted:
             "schema_version": 1,
             "sweep_id": "7f3a2c91d0",
             "study": study,
-            "axes": axes,
+            "axes": axes_of(replace(load_study("compare_globals_heads"), grid=grid), SPACE),
             "metrics": METRICS,
             "baselines": {
                 "visible_sum/valid/met_r2": 0.41,

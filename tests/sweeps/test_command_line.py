@@ -17,7 +17,7 @@ from trainables.globals_autoencoder.events import DEFAULT_EVENTS
 RUN = ["run", "compare_globals_heads"]
 
 
-def refused(result, message, out):
+def assert_refused(result, message, out):
     """Assert one line on standard error, status 2, and that nothing was started."""
     assert result.returncode == 2, result.stdout + result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
@@ -49,21 +49,23 @@ def refused(result, message, out):
 def test_bad_input_is_refused_in_one_line(tmp_path, arguments, message):
     out = tmp_path / "out"
     result = sweeps(*RUN, "--out", out, *arguments, cwd=tmp_path, check=False)
-    refused(result, message, out)
+    assert_refused(result, message, out)
 
 
 @pytest.mark.slow
 def test_a_truncated_event_file_is_refused(tmp_path):
     broken, out = tmp_path / "broken.parquet", tmp_path / "out"
     broken.write_bytes(DEFAULT_EVENTS.read_bytes()[:100_000])
-    refused(sweeps(*RUN, "--data", broken, "--out", out, cwd=tmp_path, check=False), "broken.parquet", out)
+    assert_refused(
+        sweeps(*RUN, "--data", broken, "--out", out, cwd=tmp_path, check=False), "broken.parquet", out
+    )
 
 
 @pytest.mark.slow
 def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("in the way")
     result = sweeps(*RUN, "--out", tmp_path / "file", cwd=tmp_path, check=False)
-    refused(result, "is not writable", tmp_path / "nothing")
+    assert_refused(result, "is not writable", tmp_path / "nothing")
     assert "Choose another with --out." in result.stderr
 
 
@@ -71,7 +73,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path):
 def test_a_study_file_with_an_error_is_refused(tmp_path):
     (tmp_path / "bad.py").write_text("from sweeps.study import Study\nSTUDY = Study(nam='x')\n")
     result = sweeps("run", "bad.py", cwd=tmp_path, check=False)
-    refused(result, "bad.py:2: TypeError", tmp_path / "outputs")
+    assert_refused(result, "bad.py:2: TypeError", tmp_path / "outputs")
 
 
 @pytest.mark.slow
@@ -85,7 +87,7 @@ def test_events_with_malformed_lines_are_imported_and_counted(tmp_path):
     strict = sweeps(
         "data", "import", "events", "events.csv", "--out", "x.parquet", "--strict", cwd=tmp_path, check=False
     )
-    refused(strict, "line 2", tmp_path / "none")
+    assert_refused(strict, "line 2", tmp_path / "none")
 
 
 @pytest.mark.slow
