@@ -1,4 +1,4 @@
-"""Domains as Ray Tune and Optuna know them; the only module here that needs either.
+"""Domains as Optuna knows them; the only module here that needs it.
 
 A log-scaled domain that admits 0 (a weight that may be switched off) has no logarithm there, so a search
 over it must name its own lower bound above 0.
@@ -10,24 +10,6 @@ import math
 from typing import Any
 
 from search_spaces.domains import Choice, Domain, Int, SpaceError
-
-
-def to_tune(name: str, domain: Domain) -> Any:
-    """Return the ``ray.tune`` search domain that draws what ``domain`` admits.
-
-    Raises:
-        SpaceError: If the domain has no finite bounds that can be searched.
-    """
-    from ray import tune
-
-    if isinstance(domain, Choice):
-        return tune.choice(list(domain.options))
-    low, high = searchable(name, domain.low, domain.high, log=domain.log)
-    if isinstance(domain, Int):  # Tune's upper bound on integers is exclusive
-        return (
-            tune.lograndint(int(low), int(high) + 1) if domain.log else tune.randint(int(low), int(high) + 1)
-        )
-    return tune.loguniform(low, high) if domain.log else tune.uniform(low, high)
 
 
 def to_optuna(name: str, domain: Domain) -> Any:

@@ -25,6 +25,9 @@ TRAINING: dict[str, Domain] = {
     "ema_decay": Float(
         0.0, 0.99999, 0.0, "decay of the moving average of weights used for evaluation; 0 is off"
     ),
+    "patience": Int(
+        0, 10**6, 0, "epochs without a better objective before a trial is complete; 0 is off", unit="epochs"
+    ),
     "grad_every": Int(0, 10**7, 50, "steps between gradient accountings; 0 is off", unit="steps"),
 }
 

@@ -1,7 +1,8 @@
 """What a model family must provide, and nothing else: the loop, resume, accounting and tracking are shared.
 
 `loss` must work under `torch.func.functional_call` and `vmap`: no Python branch on a tensor's value, no
-change of module state. State without a gradient (code usage, counts) goes in and comes out.
+change of module state, no draw of its own: chance comes in through `noise`. State without a gradient (code
+usage, counts) goes in and comes out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from search_spaces.domains import Params, Space
 from trainables.dataset import Array, Dataset, Metric
+from trainables.guard import Guard
+from trainables.picture import Picture
 
 State = dict[str, Tensor]
 Batch = Mapping[str, Tensor]
@@ -47,6 +50,8 @@ class Family(Protocol):
     name: str
     space: Space
     metrics: Mapping[str, Metric]
+    guards: tuple[Guard, ...]  # what a search ends early unless its study names guards of its own
+    pictures: Mapping[str, Picture]
 
     def fingerprint(self, params: Params, root: Path | None) -> str:
         """Return the data's hash without loading torch; raise `DataError` when the data cannot be read."""
@@ -64,19 +69,28 @@ class Family(Protocol):
         """Return the state without a gradient that `loss` takes and returns."""
         ...
 
-    def loss(
-        self,
-        model: nn.Module,
-        state: State,
-        batch: Batch,
-        params: Mapping[str, object],
-        generator: torch.Generator,
-    ) -> tuple[LossTerms, State]:
-        """Return the loss of one batch and the next state; vmappable over parameters, state and weights."""
+    def noise(self, batch: Batch, params: Params, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the random draws of one step, by names that `loss` finds in its batch; none when it is certain."""
         ...
 
-    def update_state(self, model: nn.Module, state: State, params: Params, step: int) -> State:
-        """Return the state after optimiser step ``step`` (from 1); may change parameters in place."""
+    def loss(
+        self, model: nn.Module, state: State, batch: Batch, params: Mapping[str, object]
+    ) -> tuple[LossTerms, State]:
+        """Return the loss of one batch and the next state, a pure function; vmappable over parameters, state, weights.
+
+        ``batch`` also holds what `noise` drew.
+        """
+        ...
+
+    def update_state(self, model: nn.Module, state: State, params: Params, step: int, n_steps: int) -> State:
+        """Return the state after optimiser step ``step`` of ``n_steps`` (from 1); may change parameters in place."""
+        ...
+
+    def refresh_state(self, model: nn.Module, state: State, train: Batch, params: Params) -> State:
+        """Return the state rebuilt over the whole training split: before the first epoch and after every one.
+
+        The model is the one that is evaluated, in evaluation mode and without gradients.
+        """
         ...
 
     def evaluate(self, model: nn.Module, state: State, split: Batch, params: Params) -> dict[str, float]:
@@ -84,11 +98,7 @@ class Family(Protocol):
         ...
 
     def examples(self, model: nn.Module, state: State, dataset: Dataset, params: Params) -> dict[str, Array]:
-        """Return a few inputs beside their reconstructions, for the picture of one trial."""
-        ...
-
-    def draw_examples(self, examples: Mapping[str, Array], path: Path) -> None:
-        """Draw what `examples` returned into a PNG at ``path``; imports no torch."""
+        """Return what `pictures` are drawn from: a few inputs beside their reconstructions, and the like."""
         ...
 
     def without_gradient(self, params: Params) -> dict[str, str]:

@@ -31,12 +31,14 @@ class Metric:
         positive: Whether effects are ratios on the log scale (losses) or differences (accuracies, cosines).
         meaning: One line for tables and figures.
         unit: Unit of the value, empty when it has none.
+        detail: Whether it stays in the records: MLflow's compare view is usable up to some forty keys.
     """
 
     mode: Literal["min", "max"] | None
     positive: bool
     meaning: str
     unit: str = ""
+    detail: bool = False
 
 
 @dataclass(frozen=True)

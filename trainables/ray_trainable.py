@@ -7,6 +7,7 @@ and never trains, so torch is imported in the actor alone.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from trainables.trial_spec import TrialSpec
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains the trial in its config; `reset_config` takes the next one without a new process.
 
-    ``config["trial"]`` holds the fields of `TrialSpec`, ``data_key``, ``threads`` and ``device``.
+    ``config["trial"]`` holds the fields of `TrialSpec`, ``data_key``, ``threads``, ``device``, and the ``group``
+    that a scheduler compares it with.
     """
 
     def setup(self, config: dict[str, Any], datasets: dict[str, ray.ObjectRef] | None = None) -> None:
@@ -45,7 +47,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         from trainables.trial import Trial
 
-        names = ("trial_id", "family", "params", "seed", "epochs", "metric", "mode")
+        names = {field.name for field in fields(TrialSpec)} - {"folder"}
         spec = TrialSpec(**{name: config[name] for name in names}, folder=Path(config["folder"]))
         self._trial = Trial(spec, lambda: self._dataset(config["data_key"]), config["device"])
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from trainables.accounting import account, set_gradient, weighted_gradients
 from trainables.contract import Family, LossTerms, State
 from trainables.dataset import Array, Dataset, Split
+from trainables.guard import first_broken, refuse_unknown
 from trainables.optimisation import build_average, build_optimizer, build_schedule
 from trainables.trial_spec import TrialSpec
 
@@ -51,9 +52,12 @@ class Training:
         self.schedule = build_schedule(self.optimizer, spec.params, spec.epochs * self.steps_per_epoch)
         self.average = build_average(self.model, spec.params)
         self.generator = torch.Generator(self.device).manual_seed(spec.seed)
+        self.refresh_state()
         self.epoch, self.wall_s = 0, 0.0
         self.history: list[dict[str, float]] = []
+        self.broken: tuple[str, int] | None = None  # the first rule that broke, and the epoch
         self.best_value: float | None = None
+        self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
         self.best_state: State = {}
 
@@ -69,8 +73,9 @@ class Training:
 
     @property
     def done(self) -> bool:
-        """Whether every epoch is trained."""
-        return self.epoch >= self.spec.epochs
+        """Whether every epoch is trained, or the objective has not improved for ``patience`` epochs."""
+        patience = int(self.spec.params["patience"])
+        return self.epoch >= self.spec.epochs or 0 < patience <= self.epoch - self.best_epoch
 
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch, validate, and return the epoch's metrics.
@@ -83,17 +88,19 @@ class Training:
         """
         started = time.perf_counter()
         metrics = self.train_epoch()
+        self.refresh_state()
         metrics |= self.evaluate("valid")
         self.epoch += 1
         self.keep_if_best(metrics)
         if self.done:
             if self.best_value is None:
-                raise ObjectiveError(
-                    f"Objective {self.spec.metric!r} was never finite, so no epoch is the best one."
-                )
+                raise DivergedError(f"{self.spec.metric} was never finite, so no epoch is the best one")
             metrics |= self.evaluate_best("test")
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self.history.append(finite)
+        refuse_unknown(self.spec.guards, metrics)
+        if self.broken is None and (guard := first_broken(self.spec.guards, self.history)) is not None:
+            self.broken = (guard.text, self.epoch)
         self.wall_s += time.perf_counter() - started
         return finite
 
@@ -109,7 +116,7 @@ class Training:
         for step in range(self.steps_per_epoch):
             rows = order[step * batch_size : (step + 1) * batch_size]
             batch = {name: values[rows] for name, values in self.splits["train"].items()}
-            loss, norm = self.train_step(batch, accounts)
+            loss, norm = self.train_step(batch, accounts, step)
             curves = {**loss.terms, "total_loss": loss.total, **loss.metrics}
             names = list(loss.terms)
             losses.append(torch.stack([norm, *curves.values()]).detach())
@@ -117,18 +124,21 @@ class Training:
         self.refuse_non_finite(curve[:, : 2 + len(names)], names)
         columns = ["grad_norm", *(f"train/{name}" for name in curves)]
         means = dict(zip(columns, curve.mean(dim=0).tolist(), strict=True))
-        return means | mean_of(accounts) | {"lr": self.optimizer.param_groups[0]["lr"]}
+        return means | mean_of(accounts) | {"train/lr": self.optimizer.param_groups[0]["lr"]}
 
     def train_step(
-        self, batch: dict[str, Tensor], accounts: list[dict[str, float]]
+        self, batch: dict[str, Tensor], accounts: list[dict[str, float]], place: int
     ) -> tuple[LossTerms, Tensor]:
-        """Take one optimiser step; every ``grad_every`` steps append its gradient accounting to ``accounts``."""
+        """Take one optimiser step, number ``place`` of its epoch.
+
+        The first one of an epoch and every ``grad_every``-th after it append their accounting to ``accounts``.
+        """
         params = self.spec.params
-        step = self.schedule.last_epoch
-        loss, self.state = self.family.loss(self.model, self.state, batch, params, self.generator)
+        batch = batch | self.family.noise(batch, params, self.generator)
+        loss, self.state = self.family.loss(self.model, self.state, batch, params)
         self.optimizer.zero_grad(set_to_none=True)
         every = int(params["grad_every"])
-        if every and step % every == 0:
+        if every and place % every == 0:
             gradients = weighted_gradients(loss, self.model)
             accounts.append(account(gradients, self.model))
             set_gradient(self.model, gradients)
@@ -138,7 +148,10 @@ class Training:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip if clip > 0 else math.inf)
         self.optimizer.step()
         self.schedule.step()
-        self.state = self.family.update_state(self.model, self.state, params, step + 1)
+        n_steps = self.spec.epochs * self.steps_per_epoch
+        self.state = self.family.update_state(
+            self.model, self.state, params, self.schedule.last_epoch, n_steps
+        )
         if self.average is not None:
             self.average.update_parameters(self.model)
         return loss, norm
@@ -160,6 +173,12 @@ class Training:
     def evaluated_model(self) -> nn.Module:
         """The weights that evaluation uses: the moving average where there is one."""
         return self.model if self.average is None else self.average.module
+
+    @torch.no_grad()
+    def refresh_state(self) -> None:
+        """Let the family rebuild what it derives from the whole training split."""
+        model = self.evaluated_model.eval()
+        self.state = self.family.refresh_state(model, self.state, self.splits["train"], self.spec.params)
 
     @torch.no_grad()
     def evaluate(self, split: str) -> dict[str, float]:
@@ -189,7 +208,7 @@ class Training:
             value >= self.best_value if spec.mode == "min" else value <= self.best_value
         )
         if math.isfinite(value) and not worse:
-            self.best_value = value
+            self.best_value, self.best_epoch = value, self.epoch
             self.best_weights = {
                 name: w.detach().clone() for name, w in self.evaluated_model.state_dict().items()
             }
@@ -216,7 +235,9 @@ class Training:
             "average": None if self.average is None else self.average.state_dict(),
             "generator": self.generator.get_state(),
             "torch_rng": torch.get_rng_state(),
+            "broken": self.broken,
             "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
             "best_weights": self.best_weights,
             "best_state": self.best_state,
         }
@@ -233,7 +254,8 @@ class Training:
             self.average.load_state_dict(checkpoint["average"])
         self.generator.set_state(checkpoint["generator"].cpu())
         torch.set_rng_state(checkpoint["torch_rng"].cpu())
-        self.best_value = checkpoint["best_value"]
+        self.broken = checkpoint["broken"]
+        self.best_value, self.best_epoch = checkpoint["best_value"], checkpoint["best_epoch"]
         self.best_weights = checkpoint["best_weights"]
         self.best_state = on_device(checkpoint["best_state"], self.device)
 

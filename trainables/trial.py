@@ -48,7 +48,8 @@ class Trial:
 
         Returns:
             ``trial``, ``epochs`` (pairs of epoch and metrics that were not reported before, all of them after a
-            resume), ``state`` (as in the records), ``error``, ``wall_s`` and ``done``.
+            resume), ``state`` (as in the records), ``error``, ``wall_s``, ``done``, ``guard`` and ``guard_epoch``
+            (the rule that it broke, None when it broke none), and for a scheduler ``epoch`` and ``objective``.
         """
         try:
             self.training = self.training or self._prepare()
@@ -75,6 +76,11 @@ class Trial:
     def _advanced(self, training: Training) -> dict[str, Any]:
         objective = training.history[-1].get(self.spec.metric)
         logger.info("epoch %d: %s=%s, %.2f s", training.epoch, self.spec.metric, objective, training.wall_s)
+        if training.broken is not None and not self.spec.audited:
+            guard, epoch = training.broken
+            logger.warning("collapsed: %s", guard)
+            write_results(training)
+            return self._report("collapsed", f"{guard}, at epoch {epoch}")
         if training.done:
             write_results(training)
             return self._report("complete", None)
@@ -87,7 +93,13 @@ class Trial:
         history = self.training.history if self.training else []
         fresh = list(enumerate(history, start=1))[self._n_reported :]
         self._n_reported = len(history)
+        guard, guard_epoch = (self.training and self.training.broken) or (None, None)
+        value = history[-1].get(self.spec.metric) if history else None
+        ranked = {} if value is None else {"epoch": len(history), "objective": value}
         return {
+            **ranked,
+            "guard": guard,
+            "guard_epoch": guard_epoch,
             "trial": self.spec.trial_id,
             "epochs": fresh,
             "state": state,
@@ -123,9 +135,8 @@ def write_config(spec: TrialSpec) -> None:
 
 
 def write_results(training: Training) -> None:
-    """Write the best weights (``model.pt``), ``facts/metrics.csv`` and ``examples.npz`` of a finished trial."""
+    """Write ``facts/metrics.csv``, and of the best epoch, where one is, ``model.pt`` and ``examples.npz``."""
     folder = training.spec.folder
-    torch.save({"params": training.spec.params, "weights": training.best_weights}, folder / "model.pt")
     facts = folder / "facts"
     facts.mkdir(exist_ok=True)
     names = list(dict.fromkeys(name for metrics in training.history for name in metrics))
@@ -135,4 +146,6 @@ def write_results(training: Training) -> None:
         table.writerows(
             {"epoch": epoch, **metrics} for epoch, metrics in enumerate(training.history, start=1)
         )
-    np.savez_compressed(folder / "examples.npz", allow_pickle=False, **training.examples())
+    if training.best_value is not None:
+        torch.save({"params": training.spec.params, "weights": training.best_weights}, folder / "model.pt")
+        np.savez_compressed(folder / "examples.npz", allow_pickle=False, **training.examples())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from search_spaces.domains import Params
+from trainables.guard import Guard
 
 CHECKPOINT_FILE = "checkpoint.pt"  # in the trial's folder while it is under way
 
@@ -24,6 +25,8 @@ class TrialSpec:
         metric: Metric that selects the best epoch.
         mode: Its better direction.
         folder: Folder of the trial's files.
+        guards: Rules that end it early.
+        audited: Whether it is run on when it breaks a rule, to learn how often a rule is wrong.
     """
 
     trial_id: str
@@ -34,3 +37,5 @@ class TrialSpec:
     metric: str
     mode: Literal["min", "max"]
     folder: Path
+    guards: tuple[Guard, ...] = ()
+    audited: bool = False

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, cast
 from search_spaces.domains import Params
 from search_spaces.globals_autoencoder import SPACE
 from trainables.dataset import Array, Dataset
-from trainables.globals_autoencoder.metrics import METRICS
+from trainables.globals_autoencoder.metrics import GUARDS, METRICS
+from trainables.globals_autoencoder.pictures import PICTURES
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,8 @@ class GlobalsAutoencoder:
     name = "globals_autoencoder"
     space = SPACE
     metrics = METRICS
+    guards = GUARDS
+    pictures = PICTURES
 
     def fingerprint(self, params: Params, root: Path | None) -> str:
         """Return the hash of the event file and of what is read from it."""
@@ -61,26 +64,29 @@ class GlobalsAutoencoder:
 
         return initial_state(params) if params["latent_space"] == "vq" else {}
 
+    def noise(self, batch: Batch, params: Params, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Return nothing: this autoencoder is deterministic."""
+        return {}
+
     def loss(
-        self,
-        model: nn.Module,
-        state: State,
-        batch: Batch,
-        params: Mapping[str, object],
-        generator: torch.Generator,
+        self, model: nn.Module, state: State, batch: Batch, params: Mapping[str, object]
     ) -> tuple[LossTerms, State]:
         """Return the terms of `trainables.globals_autoencoder.loss` for one batch of events."""
         from trainables.globals_autoencoder.loss import loss_terms
 
         return loss_terms(model, state, batch, params)
 
-    def update_state(self, model: nn.Module, state: State, params: Params, step: int) -> State:
+    def update_state(self, model: nn.Module, state: State, params: Params, step: int, n_steps: int) -> State:
         """Return the state after moving and restarting codes."""
         from trainables.globals_autoencoder.quantiser import update_codes
 
         return (
             update_codes(cast("VectorQuantiser", model.bottleneck), state, params, step) if state else state
         )
+
+    def refresh_state(self, model: nn.Module, state: State, train: Batch, params: Params) -> State:
+        """Return the state as it is: usage follows the batches."""
+        return state
 
     def evaluate(self, model: nn.Module, state: State, split: Batch, params: Params) -> dict[str, float]:
         """Return every metric of `METRICS` that this cell has."""
@@ -93,12 +99,6 @@ class GlobalsAutoencoder:
         from trainables.globals_autoencoder.evaluation import examples
 
         return examples(cast("EventAutoencoder", model), dataset)
-
-    def draw_examples(self, examples: Mapping[str, Array], path: Path) -> None:
-        """Draw true against rebuilt features and globals into a PNG."""
-        from trainables.globals_autoencoder.pictures import draw_reconstruction
-
-        draw_reconstruction(examples, path)
 
     def without_gradient(self, params: Params) -> dict[str, str]:
         """Return why a module is out of the gradient's reach at these parameters."""

@@ -1,6 +1,9 @@
 """What the metrics of the event autoencoder mean; recorded as ``valid/<name>`` and ``test/<name>``."""
 
 from trainables.dataset import Metric
+from trainables.guard import Guard
+
+GUARDS = (Guard("valid/latent_rankme", below=1.05, patience=3, grace=2),)  # all tokens on one line
 
 METRICS: dict[str, Metric] = {
     "rec_tokens": Metric("min", True, "squared error of standardised token features, mean over real tokens"),

@@ -1,38 +1,45 @@
-"""The picture of one trial: what went in against what came out. Imports no torch."""
+"""The picture of a trial: what went in against what came out. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from trainables.dataset import Array
+from trainables.picture import Examples, Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOUR = "#1b6ca8"
 
 
-def draw_reconstruction(examples: Mapping[str, Array], path: Path) -> None:
-    """Draw rebuilt against true token features and globals into a PNG.
+def reconstruction(examples_by_name: Mapping[str, Examples]) -> Figure:
+    """Return rebuilt against true token features and globals: six panels, in one row each when there are several.
 
     Args:
-        examples: What `trainables.globals_autoencoder.evaluation.examples` returned.
-        path: Where to write.
+        examples_by_name: What `trainables.globals_autoencoder.evaluation.examples` returned, by trial or cell.
     """
-    figure = Figure(figsize=(9.6, 5.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 3)
-    for place, (title, true, rebuilt, is_log) in zip(axes.flat, panels(examples), strict=True):
-        draw_panel(place, title, true, rebuilt, is_log=is_log)
-    figure.supxlabel("true", fontsize=10)
-    figure.supylabel("rebuilt", fontsize=10)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    from matplotlib.figure import Figure
+
+    n = len(examples_by_name)
+    rows, columns, size = (2, 3, (9.6, 5.4)) if n == 1 else (1, 6, (13.0, 2.5 * n))
+    figure = Figure(figsize=size, layout="constrained")
+    parts = figure.subfigures(n, 1, squeeze=False)[:, 0]
+    for part, (name, examples) in zip(parts, examples_by_name.items(), strict=True):
+        axes = part.subplots(rows, columns)
+        for place, (title, true, rebuilt, is_log) in zip(axes.flat, panels(examples), strict=True):
+            draw_panel(place, title, true, rebuilt, is_log=is_log)
+        part.suptitle(name if n > 1 else "", fontsize=11, fontweight="bold")
+        part.supxlabel("true", fontsize=10)
+        part.supylabel("rebuilt", fontsize=10)
+    return figure
 
 
-def panels(examples: Mapping[str, Array]) -> list[tuple[str, Array, Array, bool]]:
+def panels(examples: Examples) -> list[tuple[str, Array, Array, bool]]:
     """Return title, true and rebuilt values in physical units, and whether they span decades, per panel."""
     tokens = (examples["tokens_true"], examples["tokens_rebuilt"])
     numbers = (examples["globals_true"], examples["globals_rebuilt"])
@@ -66,3 +73,12 @@ def draw_panel(axes: Axes, title: str, true: Array, rebuilt: Array, *, is_log: b
     axes.set_ylim(low - margin, high + margin)
     axes.set_title(title, fontsize=10)
     axes.tick_params(labelsize=8)
+
+
+PICTURES = {
+    "recon": Picture(
+        "Rebuilt against true",
+        "Every point is one object or one event of the validation split; on the diagonal nothing is lost.",
+        reconstruction,
+    )
+}

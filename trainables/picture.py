@@ -1,0 +1,32 @@
+"""A picture that a family offers: of one trial, or of several arms side by side. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainables.dataset import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Examples = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One kind of picture over what `trainables.contract.Family.examples` kept.
+
+    Args:
+        title: Heading.
+        how_to_read: One or two sentences.
+        draw: Returns the figure of one or more arms, given their examples by name; None when it has nothing
+            to show of them.
+        per_trial: Whether it is also drawn for every single trial.
+    """
+
+    title: str
+    how_to_read: str
+    draw: Callable[[Mapping[str, Examples]], Figure | None]
+    per_trial: bool = True
