@@ -15,7 +15,32 @@ from trainables.trial_spec import TrialSpec
 torch.set_num_threads(1)
 N_SMALL = 192
 SMALL = {"batch_size": 32, "grad_every": 2}
-OBJECTIVES = {"globals_autoencoder": "valid/comparable_loss"}
+OBJECTIVES = {"globals_autoencoder": "valid/comparable_loss", "ssvae": "valid/nll_per_pixel"}
+COMPANIONS: dict[
+    tuple[object, ...], dict[str, object]
+] = {  # what an option needs, by (family, (name, option))
+    ("ssvae", ("heteroscedastic", False)): {"recon_loss": "mse"},
+    ("ssvae", ("recon_loss", "mse")): {"heteroscedastic": False},
+    ("ssvae", ("recon_loss", "optimal_sigma")): {"heteroscedastic": False},
+}
+HOMOSCEDASTIC = {"heteroscedastic": False, "recon_loss": "mse"}
+MORE_CELLS = {
+    "globals_autoencoder": [
+        {"latent_space": "vq", "vq_update": "ema"},
+        {"mixing": "attention", "latent_space": "vq"},
+    ],
+    "ssvae": [  # with the options one by one, the eight decoders under both priors
+        {"component_aware": False, **HOMOSCEDASTIC},
+        {"decoder_type": "conv", "n_components": 4, **HOMOSCEDASTIC},
+        {"decoder_type": "conv", "component_aware": False},
+        {"decoder_type": "conv", "component_aware": False, **HOMOSCEDASTIC},
+        {"prior": "standard", **HOMOSCEDASTIC},
+        {"prior": "standard", "decoder_type": "conv"},
+        {"prior": "standard", "decoder_type": "conv", **HOMOSCEDASTIC},
+        {"recon_loss": "note_nll", "sigma_head": "softplus_clip", "recon_weight": 500.0},
+        {"recon_loss": "faithful", "kl_schedule": "cyclical", "ema_decay": 0.9},
+    ],
+}
 
 
 @cache

@@ -6,10 +6,10 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from search_spaces.domains import Choice, SpaceError
-from tests.trainables.conftest import SMALL, run, small_dataset, training
+from tests.trainables.conftest import COMPANIONS, MORE_CELLS, SMALL, run, small_dataset, training
 from trainables.families import FamilyError, code_version, family_names, load_family
 
-MIN_FAMILIES = 1
+MIN_FAMILIES = 2
 
 
 def every_option(name: str) -> list[dict[str, object]]:
@@ -20,11 +20,9 @@ def every_option(name: str) -> list[dict[str, object]]:
         if isinstance(domain, Choice)
         for option in domain.options
     ]
-    return [
-        *options,
-        {"latent_space": "vq", "vq_update": "ema"},
-        {"mixing": "attention", "latent_space": "vq"},
-    ]
+    cells = [COMPANIONS.get((name, *cell.items()), {}) | cell for cell in options] + MORE_CELLS.get(name, [])
+    by_params = {tuple(space.resolve(cell).items()): cell for cell in reversed(cells)}
+    return list(reversed(by_params.values()))  # the default option of every choice is one and the same cell
 
 
 CELLS = [(name, cell) for name in family_names() for cell in every_option(name)]
@@ -48,6 +46,7 @@ def test_every_option_trains_and_its_metric_names_never_change(name, cell):
     assert any(metric.startswith("test/") for metric in last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cell"), CELLS)
 def test_an_interrupted_trial_ends_with_the_same_numbers_to_the_last_bit(name, cell):
     whole = run(training(name, epochs=4, **cell))
@@ -93,7 +92,7 @@ class LossOf(nn.Module):
         self.family, self.model = family, model
 
     def forward(self, state, batch, params):
-        loss, _ = self.family.loss(self.model, state, batch, params, torch.Generator())
+        loss, _ = self.family.loss(self.model, state, batch, params)
         return loss.total
 
 
@@ -104,6 +103,7 @@ def test_the_loss_of_two_parameter_sets_in_one_vmap_equals_the_two_losses(name, 
     losses = [LossOf(family, family.build(params, dataset, seed)) for seed in (1, 2)]
     states = [family.initial_state(loss.model, params) for loss in losses]
     batch = {key: torch.as_tensor(array[:32]) for key, array in dataset.train.items()}
+    batch |= family.noise(batch, params, torch.Generator().manual_seed(1))
     weights, buffers = stack_module_state(losses)
     betas = torch.tensor([0.5, 3.0])
     weight_name = next(key for key, domain in family.space.items() if getattr(domain, "weight", False))

@@ -161,7 +161,8 @@ def test_examples_come_back_in_physical_units_and_are_drawn(tmp_path):
     assert examples["tokens_true"].shape == examples["tokens_rebuilt"].shape == (n_real, 5)
     momentum_gev = np.exp(examples["tokens_true"][:, 1])
     assert 5 < np.median(momentum_gev) < 500
-    one.family.draw_examples(examples, tmp_path / "recon.png")
+    figure = one.family.pictures["recon"].draw({"one": examples, "two": examples})
+    figure.savefig(tmp_path / "recon.png")
     assert (tmp_path / "recon.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -72,7 +72,7 @@ def test_the_test_split_is_judged_under_the_weights_of_the_best_epoch():
 def test_accounting_sets_the_gradient_that_a_backward_pass_sets():
     one = training(NAME, latent_space="vq")
     batch = {key: values[:32] for key, values in one.splits["train"].items()}
-    loss, _ = one.family.loss(one.model, one.state, batch, one.spec.params, one.generator)
+    loss, _ = one.family.loss(one.model, one.state, batch, one.spec.params)
     gradients = weighted_gradients(loss, one.model)
     set_gradient(one.model, gradients)
     accounted = [p.grad.clone() for p in one.model.parameters()]
