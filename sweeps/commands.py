@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import os
 import re
 import sys
@@ -22,7 +21,8 @@ import click
 from search_spaces.domains import Value
 from search_spaces.errors import RefusedError, first_line
 from sweeps.data_commands import data
-from sweeps.study import Study, load_study, study_names
+from sweeps.study import ARM, SAMPLERS, SCHEDULERS, Study
+from sweeps.study_files import load_study, study_names
 
 if TYPE_CHECKING:  # both are imported where they are used: the command line must answer at once
     from rich.console import Console
@@ -56,6 +56,17 @@ def study_options(command: Command) -> Command:
             click.option("--epochs", type=click.IntRange(1), help="Epochs per trial."),
             click.option(
                 "--set", "settings", multiple=True, metavar="NAME=V1[,V2]", help="Fix or sweep a parameter."
+            ),
+            click.option(
+                "--search", "ranges", multiple=True, metavar="NAME=LOW:HIGH", help="Search a parameter."
+            ),
+            click.option("--sampler", type=click.Choice(SAMPLERS), help="How a search draws its points."),
+            click.option("--scheduler", type=click.Choice(SCHEDULERS), help="Ends unpromising points early."),
+            click.option(
+                "--max-trials", type=click.IntRange(1), help="Most trials of a search, finalists included."
+            ),
+            click.option(
+                "--finalists", type=click.IntRange(1), help="Points that a search runs on all seeds."
             ),
             click.option("--data", "data_root", type=click.Path(path_type=Path), help="Your own data."),
             out_option,
@@ -103,32 +114,37 @@ def list_studies(as_json: bool) -> None:
         print_json([{"name": s.name, "family": s.family, "question": s.question} for s in studies])
         return
     table = Table(box=None, header_style="dim")
-    for name in ("study", "family", "cells x seeds", "question"):
+    for name in ("study", "family", "trials", "question"):
         table.add_column(name)
     for study in studies:
-        n_cells = math.prod(map(len, study.grid.values()))
-        table.add_row(study.name, study.family, f"{n_cells} x {len(study.seed_list)}", study.question)
+        n_points, budget = len(study.grid_points), study.budget
+        trials = f"{n_points} x {len(study.seed_list)}" if budget is None else f"search, {budget.n_trials}"
+        table.add_row(study.name, study.family, trials, study.question)
     console().print(table)
 
 
 @cli.command()
 @click.argument("study")
 @study_options
+@click.option("--time-budget", "time_budget_s", type=DurationType(), help="Say what this time would buy.")
 @click.pass_obj
-def plan(given: Study | None, /, study: str, as_json: bool, **options: Any) -> None:
+def plan(
+    given: Study | None, /, study: str, as_json: bool, time_budget_s: float | None, **options: Any
+) -> None:
     r"""Show what a study would run: cells, seeds, what is finished. Starts nothing.
 
     \b
     sweeps plan compare_globals_heads
     sweeps plan compare_globals_heads --seeds 5 --set latent_dim=2,8
+    sweeps plan recon_weight --max-trials 200 --time-budget 2h
     """
     from sweeps.plan_view import plan_facts, plan_text
 
     planned = planned_from(given or load_study(study), **options)
     if as_json:
-        print_json(plan_facts(planned))
+        print_json(plan_facts(planned, time_budget_s))
     else:
-        console().print(plan_text(planned), markup=False, highlight=False)
+        console().print(plan_text(planned, time_budget_s), markup=False, highlight=False, soft_wrap=True)
 
 
 @cli.command()
@@ -151,6 +167,7 @@ def run(
     \b
     sweeps run compare_globals_heads
     sweeps run compare_globals_heads --seeds 5 --epochs 10 --set latent_dim=2,8
+    sweeps run recon_weight --search kl_weight=1e-3:10 --max-trials 200 --time-budget 2h
     sweeps run my_study.py --address auto --gpus-per-trial 0.25
     """
     from sweeps.plan import RunOptions
@@ -164,7 +181,7 @@ def run(
     planned = planned_from(given or load_study(str(study)), **options)
     uri = tracking_uri or default_uri(options["out"])
     screen = console(stderr=as_json)
-    count = f"{len(planned.open_trials)} of {len(planned.trials)} trials to train"
+    count = f"{planned.n_open} of {planned.n_trials} trials to train"
     screen.print(f"{planned.study.name} {planned.sweep_id}: {count}", highlight=False)
     outcome = execute(planned, run_options, uri, screen)
     report_path, problems = conclude(outcome.folder, uri, screen)
@@ -321,22 +338,35 @@ def planned_from(study: Study, **options: Any) -> Plan:
 
     space = load_family(study.family).space
     settings: dict[str, list[Value]] = {}
-    for setting in options["settings"]:
-        name, separator, values = setting.partition("=")
+    for name, text in split_options("--set", options["settings"], "globals_beta=0,1,10"):
+        named = name == ARM and study.arms
+        settings[name] = [part if named else space.parse(name, part) for part in text.split(",")]
+    ranges = {
+        name: [space.parse(name, part) for part in text.split(":")]
+        for name, text in split_options("--search", options["ranges"], "kl_weight=1e-3:10")
+    }
+    refuse_unknown_analysis(study.analysis)
+    names = ("seeds", "epochs", "sampler", "scheduler", "max_trials", "finalists")
+    changes = {name: options[name] for name in names if options[name] is not None}
+    changed = replace(study, **changes).with_parameters(settings).with_ranges(ranges)
+    return make_plan(changed, options["out"], options["data_root"])
+
+
+def split_options(option: str, given: Sequence[str], example: str) -> list[tuple[str, str]]:
+    """Return name and text of every ``NAME=TEXT``, or raise `RefusedError`."""
+    pairs = [text.partition("=") for text in given]
+    for text, (_, separator, values) in zip(given, pairs, strict=True):
         if not separator or not values:
-            raise RefusedError(f"--set {setting!r} is not NAME=VALUE. Write --set globals_beta=0,1,10.")
-        settings[name] = [space.parse(name, text) for text in values.split(",")]
-    if (
-        importlib.util.find_spec(study.analysis if "." in study.analysis else f"analysis.{study.analysis}")
-        is None
-    ):
+            raise RefusedError(f"{option} {text!r} is not NAME=VALUE. Write {option} {example}.")
+    return [(name, values) for name, _, values in pairs]
+
+
+def refuse_unknown_analysis(analysis: str) -> None:
+    """Raise `RefusedError` unless there is such a module."""
+    if importlib.util.find_spec(analysis if "." in analysis else f"analysis.{analysis}") is None:
         raise RefusedError(
-            f"analysis={study.analysis!r} is no module of analysis/. Name one, or leave it for 'grid'."
+            f"analysis={analysis!r} is no module of analysis/. Name one, or leave it for 'grid'."
         )
-    changes = {name: options[name] for name in ("seeds", "epochs") if options[name] is not None}
-    return make_plan(
-        replace(study, **changes).with_parameters(settings), options["out"], options["data_root"]
-    )
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from search_spaces.errors import first_line
-from sweeps.study import load_study, study_names
+from sweeps.study_files import load_study, study_names
 from trainables.families import family_names, load_family
 
 MIN_FREE_GIB = 2.0

@@ -1,4 +1,4 @@
-"""Runs a plan on Ray Tune. The driver is the only writer: workers report, `SweepWriter` records and mirrors.
+"""Runs trials on Ray Tune. The driver is the only writer: workers report, `SweepWriter` records and mirrors.
 
 Resume is plan minus finished, by trial id, plus the checkpoint that a trial finds in
 its own folder; nothing rests on Tune's own snapshots, which do not notice a changed value.
@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import RefusedError, first_line
-from sweeps.plan import Plan, PlannedTrial, RunOptions
+from sweeps.plan import FINISHED_STATES, Plan, PlannedTrial, RunOptions
+from sweeps.records import Records
+from sweeps.scheduling import TIME, VALUE, GroupedScheduler, make_scheduler
+from sweeps.source import FINISHED, Source
 from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
 
@@ -32,18 +35,56 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import click  # noqa: F401 - as the next one
 import ray
 from ray import tune
+from ray.tune.search import Searcher
 
 with suppress(ImportError):  # what starting Ray would import, so that MLflow can be imported meanwhile
     import ray.dashboard.optional_deps  # noqa: F401
 
 CONNECT_TIMEOUT_S = 5.0
+PENDING_OF_A_GRID = "64"  # trials that Tune may hold ready; of a search one, to draw as late as possible
+
+
+class TrialQueue(Searcher):  # type: ignore[misc]
+    """Hands Tune the trials of a source, one when it has room for one."""
+
+    def __init__(self, source: Source, writer: SweepWriter, options: RunOptions) -> None:
+        super().__init__()
+        self._source, self._writer, self._options = source, writer, options
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out of Tune's snapshots: resume rests on records."""
+        return {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the configuration of the next trial that has to be trained; None when there is none yet."""
+        while isinstance(trial := self._source.next(), PlannedTrial):
+            self._writer.admit(trial)
+            adopted = self._writer.adopt(trial)
+            if adopted is None:
+                return {"trial": trial_config(self._writer.plan, trial, self._options)}
+            row, epochs = adopted
+            for epoch in epochs:
+                self._source.observe(row.trial_id, epoch.epoch, epoch.metrics)
+            self._source.tell(row)
+        return Searcher.FINISHED if trial == FINISHED else None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Learn nothing here: results reach the source through the records."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: resume rests on records."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing."""
 
 
 class ResultCallback(tune.Callback):  # type: ignore[misc]
-    """Hands Tune's events to the writer."""
+    """Hands Tune's events to the writer, and to the source what it may learn from."""
 
-    def __init__(self, writer: SweepWriter) -> None:
-        self._writer = writer
+    def __init__(self, writer: SweepWriter, source: Source) -> None:
+        self._writer, self._source = writer, source
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the writer out of Tune's snapshots: open files cannot be pickled, and resume rests on records."""
@@ -56,30 +97,64 @@ class ResultCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Record the result."""
+        """Record the result; one that the scheduler ended, which its trial does not know, is pruned."""
+        if result["done"] and result["state"] == "running":
+            result = {**result, "state": "pruned", "error": None}
+        for epoch, metrics in result["epochs"]:
+            self._source.observe(result["trial"], epoch, metrics)
         self._writer.take(result)
+        if result["state"] != "running":
+            self._source.tell(self._writer.row_of(result["trial"]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record a trial whose process or node died more often than it may."""
         trial_id = trial.config["trial"]["trial_id"]
         error = str(trial.get_error() or "its process died").strip()
         self._writer.end(trial_id, "failed", None, error)
+        self._source.tell(self._writer.row_of(trial_id))
 
 
-def train_open_trials(
-    plan: Plan, options: RunOptions, writer: SweepWriter, datasets: dict[str, Dataset]
+def train_all(
+    source: Source, options: RunOptions, writer: SweepWriter, datasets: dict[str, Dataset], earlier: Records
 ) -> None:
-    """Train every open trial of ``plan``; returns when all ended or the time budget is spent.
+    """Train every trial of ``source``; returns when all ended or the time budget is spent.
 
     Args:
-        plan: What to run.
-        options: How to run it; a Ray session is open.
+        source: Supplies the trials.
+        options: How to run them; a Ray session is open.
         writer: Takes the results.
         datasets: Data by key; put into the object store once, shared by all actors of a node.
+        earlier: What earlier starts have recorded; a scheduler is shown it again.
     """
     references = {key: ray.put(dataset) for key, dataset in datasets.items()}
+    study = writer.plan.study
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if study.search else PENDING_OF_A_GRID
+    scheduler = scheduler_of(writer.plan, earlier) if study.scheduler else None
     with tempfile.TemporaryDirectory(prefix="sweeps_tune_") as scratch:
-        tuner(plan, options, writer, references, scratch).fit()
+        tuner(source, options, writer, (references, scheduler, scratch)).fit()
+
+
+def scheduler_of(plan: Plan, earlier: Records) -> GroupedScheduler:
+    """Return the scheduler of a search, shown what is recorded of its points."""
+    scheduler = GroupedScheduler(lambda: make_scheduler(plan.study))
+    metric, labels = plan.study.objective.metric, {point.label: point.cell for point in plan.points}
+    results: dict[str, list[dict[str, Any]]] = {}
+    for epoch in earlier.metrics({metric}):
+        results.setdefault(epoch.trial_id, []).append({TIME: epoch.epoch, VALUE: epoch.metrics[metric]})
+    for trial_id, row in earlier.trials.items():
+        if row.seed != plan.study.seed_list[0]:
+            continue
+        shown = [
+            result
+            for result in results.get(trial_id, [])
+            if row.guard_epoch is None or result[TIME] < row.guard_epoch
+        ]
+        if row.state in FINISHED_STATES:
+            group = next(label for label, cell in labels.items() if cell.items() <= row.swept.items())
+            scheduler.replay(group, trial_id, shown)
+        else:
+            scheduler.expect(trial_id, shown)
+    return scheduler
 
 
 @contextmanager
@@ -170,29 +245,41 @@ def refuse_too_small(options: RunOptions) -> None:
 
 
 def tuner(
-    plan: Plan, options: RunOptions, writer: SweepWriter, references: dict[str, ray.ObjectRef], scratch: str
+    source: Source,
+    options: RunOptions,
+    writer: SweepWriter,
+    session: tuple[dict[str, ray.ObjectRef], GroupedScheduler | None, str],
 ) -> tune.Tuner:
-    """Return the Tuner over the open trials, with resident actors and none of Tune's own loggers."""
+    """Return the Tuner over the trials of ``source``, with resident actors and none of Tune's own loggers.
+
+    Args:
+        source: Supplies the trials.
+        options: How to run them.
+        writer: Takes the results.
+        session: References to the data by key, the scheduler, and a folder for Tune's own files.
+    """
     from trainables.ray_trainable import TrialTrainable
 
+    references, scheduler, scratch = session
     trainable = tune.with_resources(
         tune.with_parameters(TrialTrainable, datasets=references),
         {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
     )
-    configs = [trial_config(plan, trial, options) for trial in plan.open_trials]
     return tune.Tuner(
         trainable,
-        param_space={"trial": tune.grid_search(configs)},
         tune_config=tune.TuneConfig(
+            search_alg=TrialQueue(source, writer, options),
+            scheduler=scheduler,
+            num_samples=-1,
             reuse_actors=True,
             time_budget_s=options.time_budget_s,
             trial_name_creator=lambda trial: str(trial.trial_id),
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
         run_config=tune.RunConfig(
-            name=plan.sweep_id,
+            name=writer.plan.sweep_id,
             storage_path=scratch,
-            callbacks=[ResultCallback(writer)],
+            callbacks=[ResultCallback(writer, source)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
             verbose=0,
@@ -214,4 +301,7 @@ def trial_config(plan: Plan, trial: PlannedTrial, options: RunOptions) -> dict[s
         "data_key": trial.data_key,
         "threads": max(1, int(options.cpus_per_trial)),
         "device": "cuda" if options.gpus_per_trial > 0 else "cpu",
+        "guards": plan.guards,
+        "audited": trial.audited,
+        "group": trial.group,
     }

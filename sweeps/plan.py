@@ -1,7 +1,8 @@
 """From a study to its trials: what would run, what is finished already, and under which names.
 
 A trial is named by its content, so the same work has the same name wherever it is asked for. A sweep is
-named by its question without the seeds: more seeds extend a sweep, a changed grid is another one.
+named by its question without seeds and budget: more of either extends a sweep, a changed grid is another
+one. The trials of a grid are known beforehand; those of a search are drawn while it runs (`sweeps.search`).
 Reads data fingerprints and earlier records; starts nothing.
 """
 
@@ -11,20 +12,31 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.domains import Choice, Params, Space, Value, did_you_mean, value_text
 from search_spaces.errors import RefusedError
 from sweeps.records import RESERVED_COLUMNS, TRIALS_FILE, TrialRow, read_trial_rows
-from sweeps.study import Study, StudyError
+from sweeps.study import ARM, Study, StudyError
 from trainables.dataset import Metric
 from trainables.families import code_version, load_family
+from trainables.guard import Guard
+
+if TYPE_CHECKING:  # the contract imports torch, and planning must stay quick
+    from trainables.contract import Family
 
 MAX_FOLDER_NAME = 120
-FINISHED_STATES = ("complete", "pruned", "diverged")  # training them again would end the same way
+FINISHED_STATES = (
+    "complete",
+    "pruned",
+    "collapsed",
+    "diverged",
+)  # training them again would end the same way
+ADOPTED_STATES = ("complete", "collapsed", "diverged")  # a trial is pruned for the company it was in
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,9 @@ class PlannedTrial:
         seed: Its seed.
         data_key: Fingerprint of its data.
         folder: Folder of its files, relative to the sweep's.
+        audited: Whether it is run on when it breaks a guard.
+        point: Number of the point in its search, None in a grid.
+        group: Name of the grid point whose search it belongs to, None when nothing may prune it.
     """
 
     trial_id: str
@@ -48,11 +63,34 @@ class PlannedTrial:
     seed: int
     data_key: str
     folder: Path
+    audited: bool = False
+    point: int | None = None
+    group: str | None = None
 
     @property
     def row(self) -> TrialRow:
         """The trial's row in the records when it starts."""
-        return TrialRow(self.trial_id, self.cell, self.swept, self.seed)
+        return TrialRow(self.trial_id, self.cell, self.swept, self.seed, point=self.point)
+
+
+@dataclass(frozen=True)
+class GridPoint:
+    """A point of grid and arms, with the data of its trials.
+
+    Args:
+        cell: Its parameters.
+        params: All parameters; searched ones at their lower bound.
+        data_key: Fingerprint of the data.
+    """
+
+    cell: Params
+    params: Params
+    data_key: str
+
+    @property
+    def label(self) -> str:
+        """Its name, ``only`` when everything is searched."""
+        return cell_label(self.cell)
 
 
 @dataclass(frozen=True)
@@ -62,30 +100,98 @@ class Plan:
     Args:
         study: The study, checked against the family's space.
         sweep_id: Name of the sweep.
-        trials: All trials, seed by seed, so that every cell has a number early.
+        points: The points of grid and arms.
         folder: Folder of the sweep's records and trials.
         data_root: The user's own data, None for the family's default.
         code_version: Hash of the code that decides the numbers.
-        finished: Rows of trials that need no more training, by id, with the folder of the sweep that holds them.
+        guards: Rules that end a trial early.
+        limit: How many of a grid's trials are wanted, the first ones; None for all.
+        recorded: Rows of ended trials in this sweep and in others, by id, with the folder of the sweep that holds them.
     """
 
     study: Study
     sweep_id: str
-    trials: tuple[PlannedTrial, ...]
+    points: tuple[GridPoint, ...]
     folder: Path
     data_root: Path | None
     code_version: str
-    finished: dict[str, tuple[TrialRow, Path]] = field(default_factory=dict)
+    guards: tuple[Guard, ...] = ()
+    limit: int | None = None
+    recorded: dict[str, tuple[TrialRow, Path]] = field(default_factory=dict)
+
+    @cached_property
+    def trials(self) -> tuple[PlannedTrial, ...]:
+        """All trials of a grid, seed by seed, so that every cell has a number early; none of a search."""
+        if self.study.search:
+            return ()
+        cells = itertools.product(self.study.seed_list, self.points)
+        return tuple(self.trial(point, {}, seed) for seed, point in itertools.islice(cells, self.limit))
+
+    def trial(
+        self, point: GridPoint, drawn: Params, seed: int, number: int | None = None, *, ranked: bool = True
+    ) -> PlannedTrial:
+        """Return the trial of one cell and seed under its content's name.
+
+        Args:
+            point: Point of the grid.
+            drawn: What a search drew there.
+            seed: The seed.
+            number: Number of the point in its search.
+            ranked: Whether a scheduler may end it for being worse than others.
+        """
+        cell = {**point.cell, **drawn}
+        params = load_family(self.study.family).space.resolve({**point.params, **drawn})
+        study, guards = self.study, [asdict(guard) for guard in self.guards]
+        content = (
+            study.family,
+            params,
+            seed,
+            study.epochs,
+            asdict(study.objective),
+            point.data_key,
+            self.code_version,
+        )
+        audited = bool(guards) and share_of(digest(*content, guards)) < study.guard_audit
+        label = cell_label(cell)
+        return PlannedTrial(
+            trial_id=digest(*content, guards, audited)[:16],
+            cell=label,
+            swept=cell,
+            params=params,
+            seed=seed,
+            data_key=point.data_key,
+            folder=trial_folder(label, seed),
+            audited=audited,
+            point=number,
+            group=point.label if ranked and study.search else None,
+        )
 
     @property
-    def other_sources(self) -> list[Path]:
-        """Folders of other sweeps that hold finished trials of this one."""
-        return sorted({source for _, source in self.finished.values()} - {self.folder})
+    def n_trials(self) -> int:
+        """Number of trials; of a search, what its budget allows."""
+        budget = self.study.budget
+        return len(self.trials) if budget is None else budget.n_trials
+
+    @property
+    def n_finished(self) -> int:
+        """Trials that need no more training; of a search an estimate, for its finalists may change."""
+        budget = self.study.budget
+        if budget is not None:
+            seeds = [row.seed for row, source in self.recorded.values() if source == self.folder]
+            n_points = seeds.count(self.study.seed_list[0])
+            n_replicas = min(len(seeds) - n_points, budget.n_trials - budget.n_search)
+            return min(n_points, budget.n_search) + n_replicas
+        return len(self.trials) - len(self.open_trials)
+
+    @property
+    def n_open(self) -> int:
+        """Trials that are still to be trained."""
+        return self.n_trials - self.n_finished
 
     @property
     def open_trials(self) -> list[PlannedTrial]:
-        """The trials that are still to be trained."""
-        return [trial for trial in self.trials if trial.trial_id not in self.finished]
+        """The trials of a grid that are still to be trained."""
+        return [trial for trial in self.trials if trial.trial_id not in self.recorded]
 
 
 @dataclass(frozen=True)
@@ -120,55 +226,94 @@ def make_plan(study: Study, out: Path, data_root: Path | None = None) -> Plan:
     """
     family = load_family(study.family)
     study = study.checked(family.space)
-    check_objective(study, family.metrics)
-    version = code_version(study.family)
-    cells = [dict(zip(study.grid, point, strict=True)) for point in itertools.product(*study.grid.values())]
-    resolved = [family.space.resolve({**study.fixed, **cell}) for cell in cells]
-    data_keys = [family.fingerprint(params, data_root) for params in resolved]
-    trials = tuple(
-        planned_trial(study, version, cell, params, seed, key)
-        for seed in study.seed_list
-        for cell, params, key in zip(cells, resolved, data_keys, strict=True)
-    )
-    sweep_id = digest(
-        study.name, study.family, study.grid, resolved, study.epochs, study.objective, version, data_keys
-    )[:10]
+    check_objectives(study, family.metrics)
+    check_axes(study)
+    version, guards = code_version(study.family), guards_of(study, family)
+    check_guards(guards, family.metrics)
+    points = tuple(grid_point(study, family, cell, data_root) for cell in study.grid_points)
+    sweep_id = digest(question(study, points, guards), version)[:10]
     folder = out / study.name / sweep_id
-    finished = finished_trials(out, {trial.trial_id for trial in trials}, first=folder)
-    return Plan(study, sweep_id, trials, folder, data_root, version, finished)
+    recorded = ended_trials(out, first=folder)
+    return Plan(study, sweep_id, points, folder, data_root, version, guards, recorded=recorded)
 
 
-def check_objective(study: Study, metrics: Mapping[str, Metric]) -> None:
-    """Raise `StudyError` unless the objective is a validation metric of the family, and no axis shadows a column."""
-    split, _, name = study.objective.metric.partition("/")
-    if split != "valid" or name not in metrics:
-        known = [f"valid/{metric}" for metric in metrics]
-        raise StudyError(
-            f"Objective {study.objective.metric!r} is not a validation metric of {study.family}."
-            f"{did_you_mean(study.objective.metric, known)} It takes {', '.join(known)}."
+def question(study: Study, points: tuple[GridPoint, ...], guards: tuple[Guard, ...]) -> list[Any]:
+    """Return what makes one sweep another one: everything but further seeds, budget and code."""
+    asked = [study.name, study.family, study.grid_axes, study.epochs, asdict(study.objective)]
+    rules = [*(asdict(guard) for guard in guards), study.guard_audit] if guards else []
+    objectives = [asdict(one) for one in study.objectives]
+    search = [study.search, study.sampler, study.scheduler, objectives, study.seed_list[0]]
+    return [*asked, rules, search if study.search else [], [[p.params, p.data_key] for p in points]]
+
+
+def guards_of(study: Study, family: Family) -> tuple[Guard, ...]:
+    """Return the guards of a study: its own, else those of the family in a search, else none."""
+    if study.guards is not None:
+        return tuple(study.guards)
+    return tuple(family.guards) if study.search else ()
+
+
+def grid_point(study: Study, family: Family, cell: Params, data_root: Path | None) -> GridPoint:
+    """Return a point of the grid with its data.
+
+    Raises:
+        StudyError: If a searched parameter decides the data.
+    """
+    ends = [
+        family.space.resolve(
+            {**study.given(cell), **{name: bounds[end] for name, bounds in study.search.items()}}
         )
-    for axis in study.grid:
+        for end in (0, -1)
+    ]
+    keys = [family.fingerprint(params, data_root) for params in ends]
+    if keys[0] != keys[1]:
+        raise StudyError(
+            f"{', '.join(study.search)}: one of them decides the data, which a search cannot. Put it in grid."
+        )
+    return GridPoint(cell, ends[0], keys[0])
+
+
+def check_objectives(study: Study, metrics: Mapping[str, Metric]) -> None:
+    """Raise `StudyError` unless every objective is a validation metric of the family."""
+    for objective in study.objectives:
+        split, _, name = objective.metric.partition("/")
+        if split != "valid" or name not in metrics:
+            known = [f"valid/{metric}" for metric in metrics]
+            raise StudyError(
+                f"Objective {objective.metric!r} is not a validation metric of {study.family}."
+                f"{did_you_mean(objective.metric, known)} It takes {', '.join(known)}."
+            )
+
+
+def check_guards(guards: tuple[Guard, ...], metrics: Mapping[str, Metric]) -> None:
+    """Raise `StudyError` for a guard on a validation metric that the family has not; others show when it trains."""
+    for guard in guards:
+        split, _, name = guard.metric.partition("/")
+        if split == "valid" and name not in metrics:
+            known = [f"valid/{metric}" for metric in metrics]
+            raise StudyError(
+                f"Guard's monitor {guard.metric!r} is not reported.{did_you_mean(guard.metric, known)} "
+                f"It takes {', '.join(known)}, or a monitor of the training loop such as grad_share/TERM."
+            )
+
+
+def check_axes(study: Study) -> None:
+    """Raise `StudyError` when a swept parameter would shadow a column of the table of trials."""
+    for axis in (*study.grid_axes, *study.search):
         if axis in RESERVED_COLUMNS:
             raise StudyError(
                 f"{axis!r} cannot be swept: the table of trials has a column of that name. Rename it."
             )
 
 
-def planned_trial(
-    study: Study, version: str, cell: Params, params: Params, seed: int, data_key: str
-) -> PlannedTrial:
-    """Return the trial of one cell and seed under its content's name."""
-    trial_id = digest(study.family, params, seed, study.epochs, study.objective, data_key, version)[:16]
-    label = cell_label(cell)
-    return PlannedTrial(
-        trial_id, label, cell, params, seed, data_key, Path(folder_name(label)) / f"seed_{seed}"
-    )
-
-
 def digest(*content: Any) -> str:
     """Return a hash that depends on the content alone."""
-    text = json.dumps(content, sort_keys=True, default=lambda value: asdict(value))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def share_of(hexadecimal: str) -> float:
+    """Return a number from 0 to 1 that a hash decides."""
+    return int(hexadecimal[:8], 16) / 16**8
 
 
 def cell_label(cell: Mapping[str, Value]) -> str:
@@ -189,8 +334,8 @@ def trial_folder(cell: str, seed: int) -> Path:
     return Path(folder_name(cell)) / f"seed_{seed}"
 
 
-def finished_trials(out: Path, wanted: set[str], first: Path) -> dict[str, tuple[TrialRow, Path]]:
-    """Return the finished trials among ``wanted`` in any sweep under ``out``, those in ``first`` preferred."""
+def ended_trials(out: Path, first: Path) -> dict[str, tuple[TrialRow, Path]]:
+    """Return what is trained already in any sweep under ``out``, by trial id; rows in ``first`` are preferred."""
     folders = {path.parent for path in out.glob(f"*/*/{TRIALS_FILE}")}
     found: dict[str, tuple[TrialRow, Path]] = {}
     for folder in sorted(folders, key=lambda path: (path != first, str(path))):
@@ -200,22 +345,48 @@ def finished_trials(out: Path, wanted: set[str], first: Path) -> dict[str, tuple
             if folder == first:
                 raise
             continue  # another sweep's damage is not this sweep's: its trials are simply not reused
+        states = FINISHED_STATES if folder == first else ADOPTED_STATES
         for trial_id, row in trials.items():
-            if trial_id in wanted and row.state in FINISHED_STATES:
+            if row.state in states:
                 found.setdefault(trial_id, (row, folder))
     return found
 
 
 def axes_of(study: Study, space: Space) -> dict[str, dict[str, Any]]:
-    """Return what the records say of every swept parameter: values, scale, simplicity, meaning."""
-    axes = {}
-    for name, values in study.grid.items():
-        domain = space[name]
-        axes[name] = {
-            "values": list(values),
-            "scale": "category" if isinstance(domain, Choice) else domain.scale,
-            "simplicity": [domain.rank(value) for value in values],
-            "meaning": domain.meaning,
-            "weight": not isinstance(domain, Choice) and domain.weight,
-        }
-    return axes
+    """Return what the records say of every axis: values or bounds, scale, simplicity, meaning."""
+    arms = {ARM: named_axis(tuple(study.arms))} if study.arms else {}
+    swept = {name: described(name, space, tuple(values)) for name, values in study.grid.items()}
+    searched = {
+        name: described(name, space, (), bounds if not isinstance(space[name], Choice) else ())
+        for name, bounds in study.search.items()
+    }
+    return arms | swept | searched
+
+
+def named_axis(names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the axis of the arms; their order says nothing of which one is simpler, so they have no ranks."""
+    meaning = "named settings of several parameters"
+    return {
+        "values": list(names),
+        "scale": "category",
+        "simplicity": [],
+        "meaning": meaning,
+        "weight": False,
+    }
+
+
+def described(
+    name: str, space: Space, values: tuple[Value, ...], bounds: Sequence[Value] = ()
+) -> dict[str, Any]:
+    """Return one parameter as an axis; of a searched one the values follow from the trials."""
+    domain = space[name]
+    axis: dict[str, Any] = {
+        "values": list(values),
+        "scale": "category" if isinstance(domain, Choice) else domain.scale,
+        "simplicity": [domain.rank(value) for value in values],
+        "meaning": domain.meaning,
+        "weight": not isinstance(domain, Choice) and domain.weight,
+    }
+    if values:
+        return axis
+    return axis | {"searched": True} | dict(zip(("low", "high"), bounds, strict=False))

@@ -2,58 +2,101 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
+from search_spaces.domains import Value, value_text
 from search_spaces.errors import RefusedError
 from sweeps.plan import Plan, cell_label
 from sweeps.progress import duration
 from sweeps.records import TRIALS_FILE, read_trial_rows
+from sweeps.study import ARM, Study
 
 
-def plan_facts(plan: Plan) -> dict[str, Any]:
-    """Return the plan as plain values."""
+def plan_facts(plan: Plan, time_budget_s: float | None = None) -> dict[str, Any]:
+    """Return the plan as plain values; with a time budget, what it buys."""
     study = plan.study
     return {
         "study": study.name,
         "question": study.question,
         "sweep_id": plan.sweep_id,
         "folder": str(plan.folder),
-        "axes": {name: list(values) for name, values in study.grid.items()},
+        "axes": {name: list(values) for name, values in study.grid_axes.items()},
+        "arms": {arm: dict(params) for arm, params in study.arms.items()},
+        "search": {name: list(bounds) for name, bounds in study.search.items()},
+        "budget": None if study.budget is None else asdict(study.budget),
+        "guards": [guard.text for guard in plan.guards],
         "fixed": dict(study.fixed),
         "seeds": list(study.seed_list),
         "epochs": study.epochs,
-        "n_trials": len(plan.trials),
-        "n_finished": len(plan.finished),
-        "n_open": len(plan.open_trials),
+        "n_trials": plan.n_trials,
+        "n_finished": plan.n_finished,
+        "n_open": plan.n_open,
         "estimated_cpu_s": estimated_cpu_s(plan),
+        "affordable": affordable(plan, time_budget_s),
         "trials": [{"trial_id": t.trial_id, "cell": t.cell, "seed": t.seed} for t in plan.trials],
     }
 
 
-def plan_text(plan: Plan) -> str:
-    """Return the plan as lines for a terminal."""
-    study, facts = plan.study, plan_facts(plan)
-    axes = "\n".join(
-        f"  {name:<14} {', '.join(str(v) for v in values)}" for name, values in study.grid.items()
-    )
-    n_cells = len(plan.trials) // len(study.seed_list)
-    seconds = facts["estimated_cpu_s"]
-    cost = (
-        f"about {duration(seconds)} of one core, from trials of this study that are recorded"
-        if seconds is not None
-        else "unknown: no trial of this study is recorded here yet"
-    )
-    fixed = f"  fixed: {cell_label(study.fixed)}\n" if study.fixed else ""
-    return (
-        f"{study.name}: {study.question}\n{axes}\n{fixed}"
-        f"  {n_cells} cells x {len(study.seed_list)} seeds = {len(plan.trials)} trials of {study.epochs} epochs, "
-        f"best epoch by {study.objective.metric} ({study.objective.mode})\n"
-        f"  finished {facts['n_finished']}, to train {facts['n_open']}, each on its own\n"
-        f"  cost: {cost}\n"
-        f"  sweep {plan.sweep_id} in {plan.folder}"
-    )
+def plan_text(plan: Plan, time_budget_s: float | None = None) -> str:
+    """Return the plan as lines for a terminal; with a time budget, what it buys."""
+    study = plan.study
+    objectives = [f"{one.metric} ({one.mode})" for one in study.objectives]
+    lines = [
+        f"{study.name}: {study.question}",
+        *axis_lines(study),
+        "",
+        *([f"  fixed: {cell_label(study.fixed)}"] if study.fixed else []),
+        f"  {trials_text(plan)} of {study.epochs} epochs, best epoch by {objectives[0]}",
+        *([f"  searches {', '.join(objectives)}"] if len(study.objectives) > 1 else []),
+        *(
+            f"  guard: ends a trial at {guard.text}; {study.guard_audit:.0%} are run on"
+            for guard in plan.guards
+        ),
+        f"  finished {plan.n_finished}, to train {plan.n_open}, each on its own",
+        f"  cost: {cost_text(plan)}",
+        *([] if time_budget_s is None else [f"  {budget_text(plan, time_budget_s)}"]),
+        f"  sweep {plan.sweep_id} in {plan.folder}",
+    ]
+    return "\n".join(lines)
+
+
+def axis_lines(study: Study) -> list[str]:
+    """Return one line per axis, and one per arm."""
+    lines = [f"  {name:<14} {', '.join(map(value_text, values))}" for name, values in study.grid.items()]
+    lines += [f"  {name:<14} {range_text(bounds)}" for name, bounds in study.search.items()]
+    return lines + [f"  {ARM} {arm}: {cell_label(params)}" for arm, params in study.arms.items()]
+
+
+def range_text(bounds: Sequence[Value]) -> str:
+    """Return what a search may draw: ``0.001 to 10``, or the options."""
+    if len(bounds) == 2 and not any(isinstance(bound, str | bool) for bound in bounds):
+        return f"{value_text(bounds[0])} to {value_text(bounds[1])}, searched"
+    return f"one of {', '.join(map(value_text, bounds))}, searched"
+
+
+def trials_text(plan: Plan) -> str:
+    """Return how many trials there are, and what they are spent on."""
+    study, budget = plan.study, plan.study.budget
+    n_seeds = len(study.seed_list)
+    if budget is None:
+        return f"{len(plan.points)} cells x {n_seeds} seeds = {plan.n_trials} trials"
+    searches = f"{budget.n_groups} searches x" if budget.n_groups > 1 else "a search:"
+    drawn = f"{budget.points} points by {study.sampler}{f', pruned by {study.scheduler}' if study.scheduler else ''}"
+    finalists = f"{budget.finalists} finalists on {budget.further_seeds} further seeds"
+    return f"{searches} ({drawn} + {finalists}) = {plan.n_trials} trials at most"
+
+
+def cost_text(plan: Plan) -> str:
+    """Return what the open trials will take, in words."""
+    seconds = estimated_cpu_s(plan)
+    if seconds is None:
+        return "unknown: no trial of this study is recorded here yet"
+    return f"about {duration(seconds)} of one core, from trials of this study that are recorded"
 
 
 def estimated_cpu_s(plan: Plan) -> float | None:
@@ -67,4 +110,26 @@ def estimated_cpu_s(plan: Plan) -> float | None:
             ]
     if not per_epoch:
         return None
-    return statistics.median(per_epoch) * plan.study.epochs * len(plan.open_trials)
+    return statistics.median(per_epoch) * plan.study.epochs * plan.n_open
+
+
+def affordable(plan: Plan, time_budget_s: float | None) -> int | None:
+    """Return how many of the open trials a time budget buys on this machine, one per core; None when unknown."""
+    seconds = estimated_cpu_s(plan)
+    if time_budget_s is None or seconds is None or not plan.n_open:
+        return None
+    per_trial_s = seconds / plan.n_open
+    return min(plan.n_open, int(time_budget_s * (os.cpu_count() or 1) / per_trial_s))
+
+
+def budget_text(plan: Plan, time_budget_s: float) -> str:
+    """Return what a time budget buys, in words."""
+    bought, time = affordable(plan, time_budget_s), duration(time_budget_s)
+    if bought is None:
+        return f"{time} buy: unknown, no trial of this study is recorded here yet"
+    share = ""
+    if plan.study.budget is not None:
+        points = plan.study.budget.n_search / plan.study.budget.n_trials
+        share = f"; new points are drawn for {points:.0%} of the time, the rest is kept for the finalists"
+    cores = os.cpu_count() or 1
+    return f"{time} buy: about {bought} of {plan.n_open} open trials on {cores} cores{share}"

@@ -4,7 +4,7 @@ A folder of records holds
 
 * ``sweep.json``: study, family, sweep_id, axes, metrics, baselines, provenance;
 * ``trials.parquet``: one row per trial: trial_id, cell, one column per swept parameter, seed, state
-  (`STATES`), n_epochs, wall_s, error, mlflow_run_id;
+  (`STATES`), n_epochs, wall_s, error, mlflow_run_id, guard, guard_epoch, point;
 * ``history.parquet``: trial_id, epoch (from 1), metric, value, time_ms.
 
 Parquet cannot be appended to, so every event goes first to ``journal.jsonl``, one line each, flushed
@@ -22,21 +22,25 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from search_spaces.domains import Params
 from search_spaces.errors import RefusedError, first_line
 
-STATES = ("complete", "pruned", "diverged", "failed", "running")
+STATES = ("complete", "pruned", "collapsed", "diverged", "failed", "running")
 SCHEMA_VERSION = 1
-RESERVED_COLUMNS = ("trial_id", "cell", "seed", "state", "n_epochs", "wall_s", "error", "mlflow_run_id")
+RESERVED_COLUMNS = (
+    *("trial_id", "cell", "seed", "state", "n_epochs", "wall_s", "error", "mlflow_run_id"),
+    *("guard", "guard_epoch", "point"),
+)
 SWEEP_FILE, TRIALS_FILE, HISTORY_FILE, JOURNAL_FILE = (
     "sweep.json",
     "trials.parquet",
@@ -72,6 +76,9 @@ class TrialRow:
         wall_s: Training time in seconds, without waiting.
         error: Why it did not complete, None when it did.
         mlflow_run_id: Its MLflow run, None until one exists.
+        guard: The rule that it broke, also when it was run on to audit the rule; None when it broke none.
+        guard_epoch: Epoch at which it broke the rule.
+        point: Number of the point that a search asked for, from 0 within a point of the grid; None in a grid.
     """
 
     trial_id: str
@@ -83,6 +90,9 @@ class TrialRow:
     wall_s: float = 0.0
     error: str | None = None
     mlflow_run_id: str | None = None
+    guard: str | None = None
+    guard_epoch: int | None = None
+    point: int | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the row as it stands in the table."""
@@ -131,6 +141,16 @@ class Records:
             metrics, _ = by_epoch.setdefault(row["epoch"], ({}, row["time_ms"]))
             metrics[row["metric"]] = row["value"]
         return [EpochRow(trial_id, epoch, *by_epoch[epoch]) for epoch in sorted(by_epoch)]
+
+    def metrics(self, wanted: Collection[str]) -> list[EpochRow]:
+        """Return all recorded epochs with the ``wanted`` metrics alone, by trial in order."""
+        rows = self.history.filter(pc.field("metric").isin(list(wanted)))
+        found: dict[tuple[str, int], EpochRow] = {}
+        for row in rows.to_pylist():
+            key = (row["trial_id"], row["epoch"])
+            epoch = found.setdefault(key, EpochRow(*key, {}, row["time_ms"]))
+            found[key] = replace(epoch, metrics={**epoch.metrics, row["metric"]: row["value"]})
+        return list(found.values())
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
@@ -210,6 +230,9 @@ def read_trials(path: Path, axes: Iterable[str]) -> dict[str, TrialRow]:
             wall_s=row.get("wall_s") or 0.0,
             error=row.get("error"),
             mlflow_run_id=row.get("mlflow_run_id"),
+            guard=row.get("guard"),
+            guard_epoch=row.get("guard_epoch"),
+            point=row.get("point"),
         )
     return rows
 
@@ -360,7 +383,10 @@ def trials_table(rows: Iterable[TrialRow]) -> pa.Table:
     columns = [row.columns() for row in rows]
     if not columns:
         return pa.table({name: pa.array([], pa.string()) for name in ("trial_id", "cell", "seed", "state")})
-    nullable = {"error": pa.string(), "mlflow_run_id": pa.string()}
+    nullable = {
+        **dict.fromkeys(("error", "mlflow_run_id", "guard"), pa.string()),
+        **dict.fromkeys(("guard_epoch", "point"), pa.int64()),
+    }
     table = {name: pa.array([row[name] for row in columns], nullable.get(name)) for name in columns[0]}
     return pa.table(table)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -12,15 +13,20 @@ from rich.console import Console
 from search_spaces.domains import did_you_mean
 from search_spaces.errors import RefusedError, first_line
 from sweeps.plan import FINISHED_STATES, trial_folder
-from sweeps.records import HISTORY_FILE, SWEEP_FILE, TRIALS_FILE, Records, read_records
+from sweeps.records import HISTORY_FILE, SWEEP_FILE, TRIALS_FILE, Records, TrialRow, read_records
 from sweeps.status import sweep_folders
 from sweeps.sweep import only_writer
 from sweeps.tracking import MlflowStore, Pending, refuses
 from trainables.families import FamilyError, load_family
+from trainables.picture import Examples, Picture
+
+if TYPE_CHECKING:  # the analysis is imported when there is something to report
+    from analysis.exhibit import Drawing
 
 REPORT_FOLDER = "report"
 DIGEST_FILE = ".records"  # digest of the records that a report speaks of
-TRIAL_FIGURES = ("losses.png", "recon.png")
+LOSSES_FIGURE = "losses.png"
+MOST_PICTURED = 12  # cells side by side in one picture of the report
 
 
 def find_sweep(out: Path, name: str) -> Path:
@@ -86,7 +92,7 @@ def write_sweep_report(
         )
         report = Report(answer(load_table(records)), target, files)
     else:
-        report = write_report(records, target)
+        report = write_report(records, target, pictures_side_by_side(records, folder))
         if out is None:
             draw_trials(records, folder)
             note.write_text(records.digest)
@@ -113,35 +119,85 @@ def write_mlflow_report(uri: str, sweep_id: str, target: Path, console: Console)
 
 
 def draw_trials(records: Records, folder: Path) -> None:
-    """Draw ``losses.png`` and ``recon.png`` of every finished trial that has no pictures yet."""
+    """Draw the loss curves and the family's pictures of every finished trial that has none yet."""
     from analysis.curves import draw_trial_losses
 
-    for row in records.trials.values():
-        figures = folder / trial_folder(row.cell, row.seed) / "figures"
-        if (
-            row.state == "running"
-            or not figures.parent.is_dir()
-            or all((figures / name).exists() for name in TRIAL_FIGURES)
-        ):
+    pictures = {name: picture for name, picture in pictures_of(records).items() if picture.per_trial}
+    for row in pictured(records):
+        trial = folder / trial_folder(row.cell, row.seed)
+        if row.state == "running" or not trial.is_dir():
             continue
-        figures.mkdir(exist_ok=True)
-        draw_trial_losses(
-            records.epochs_of(row.trial_id), figures / "losses.png", f"{row.cell} seed {row.seed}"
-        )
-        draw_examples(records, figures)
+        (trial / "figures").mkdir(exist_ok=True)
+        title, losses = f"{row.cell} seed {row.seed}", trial / "figures" / LOSSES_FIGURE
+        if not losses.exists():
+            draw_trial_losses(records.epochs_of(row.trial_id), losses, title)
+        draw_examples(trial, title, pictures)
 
 
-def draw_examples(records: Records, figures: Path) -> None:
-    """Let the family draw what a trial kept for its picture, where both can be had."""
-    kept = figures.parent / "examples.npz"
-    if not kept.exists():
-        return
+def pictured(records: Records) -> list[TrialRow]:
+    """Return the trials that are worth a picture: all of a grid; of a search the finalists, all when there are none."""
+    rows = list(records.trials.values())
+    n_seeds = Counter(row.cell for row in rows)
+    if not records.sweep["study"].get("search") or max(n_seeds.values(), default=0) < 2:
+        return rows
+    return [row for row in rows if n_seeds[row.cell] > 1]
+
+
+def pictures_of(records: Records) -> Mapping[str, Picture]:
+    """Return the pictures of the sweep's family; none when its code is not here, as for records from elsewhere."""
     try:
-        family = load_family(str(records.sweep.get("family", records.sweep["study"]["family"])))
+        return load_family(str(records.sweep.get("family", records.sweep["study"]["family"]))).pictures
     except FamilyError:
-        return  # records from elsewhere are reported without the family's code
-    with np.load(kept, allow_pickle=False) as arrays:
-        family.draw_examples(dict(arrays), figures / "recon.png")
+        return {}
+
+
+def pictures_side_by_side(records: Records, folder: Path) -> list[Drawing]:
+    """Return the family's pictures with the cells of the sweep side by side, each by its first complete seed.
+
+    Of a search only the finalists are shown, which have more than one seed, and never more than `MOST_PICTURED`.
+    """
+    from analysis.exhibit import Drawing
+
+    pictures = pictures_of(records)
+    kept = examples_by_cell(records, folder) if pictures else {}
+    shown = ", ".join(f"{cell} (seed {seed})" for cell, (seed, _) in kept.items())
+    examples = {cell: arrays for cell, (_, arrays) in kept.items()}
+    drawn = {name: picture.draw(examples) if examples else None for name, picture in pictures.items()}
+    return [
+        Drawing(
+            f"picture_{name}", pictures[name].title, pictures[name].how_to_read, f"Shown: {shown}.", figure
+        )
+        for name, figure in drawn.items()
+        if figure is not None
+    ]
+
+
+def examples_by_cell(records: Records, folder: Path) -> dict[str, tuple[int, Examples]]:
+    """Return seed and examples of the first complete trial of every cell, in the order of the records."""
+    found: dict[str, tuple[int, Examples]] = {}
+    for row in sorted(pictured(records), key=lambda row: row.seed):
+        kept = folder / trial_folder(row.cell, row.seed) / "examples.npz"
+        if row.state == "complete" and row.cell not in found and len(found) < MOST_PICTURED and kept.exists():
+            with np.load(kept, allow_pickle=False) as arrays:
+                found[row.cell] = (row.seed, dict(arrays))
+    return found
+
+
+def draw_examples(trial: Path, title: str, pictures: Mapping[str, Picture]) -> None:
+    """Draw into a trial's folder those of its pictures that are not there yet, from what it kept for them."""
+    missing = {
+        path: picture
+        for name, picture in pictures.items()
+        if not (path := trial / "figures" / f"{name}.png").exists()
+    }
+    if not missing or not (trial / "examples.npz").exists():
+        return
+    with np.load(trial / "examples.npz", allow_pickle=False) as arrays:
+        examples = dict(arrays)
+    for path, picture in missing.items():
+        figure = picture.draw({title: examples})
+        if figure is not None:
+            figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
 def publish_alone(folder: Path, uri: str) -> str | None:
@@ -195,8 +251,7 @@ def push_or_refuse(store: MlflowStore, pending: Pending) -> list[str]:
 
 def parent_status(records: Records) -> str:
     """Return MLflow's status of a sweep: failed, ended before its time, or finished."""
-    study = records.sweep["study"]
-    planned = math.prod(len(values) for values in study["grid"].values()) * len(study["seeds"])
+    planned = records.sweep["study"].get("n_trials", 0)
     states = [row.state for row in records.trials.values()]
     if "failed" in states:
         return "FAILED"

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import platform
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -22,10 +23,20 @@ from typing import Any
 
 from rich.console import Console
 
+from search_spaces.domains import Choice, Domain, Int, Value
 from search_spaces.errors import RefusedError
-from sweeps.plan import Plan, RunOptions, axes_of
+from sweeps.plan import Plan, RunOptions, axes_of, trial_folder
 from sweeps.progress import LiveProgress, Progress
-from sweeps.records import SCHEMA_VERSION, SWEEP_FILE, RecordWriter, read_records, read_sweep
+from sweeps.records import (
+    SCHEMA_VERSION,
+    SWEEP_FILE,
+    Records,
+    RecordWriter,
+    read_records,
+    read_sweep,
+    write_atomically,
+)
+from sweeps.source import Grid, Source
 from sweeps.tracking import MlflowStore, Tracker, import_mlflow
 from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
@@ -81,58 +92,77 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
             tracker = start_tracker(plan, tracking_uri)
             try:
                 with display(plan, console) as progress:
-                    train(plan, options, SweepWriter(plan, records, tracker, progress), datasets)
+                    writer = SweepWriter(plan, records, tracker, progress)
+                    missing = train(writer, options, datasets)
             finally:
                 tracker.drain(DRAIN_S)
                 note_run_ids(records, tracker)
                 records.compact()
-    rows = [records.trials.get(trial.trial_id) for trial in plan.trials]
-    states = Counter("missing" if row is None else row.state for row in rows)
-    wall_s = time.monotonic() - started
-    return Outcome(plan.folder, states, len(plan.open_trials), wall_s)
+    asked = records.trials if plan.study.search else writer.planned
+    states = Counter(records.trials[trial].state for trial in asked if trial in records.trials)
+    states["missing"] = missing + sum(trial not in records.trials for trial in writer.planned)
+    if not states["missing"]:
+        note_end(records, len(asked))
+    return Outcome(plan.folder, +states, writer.n_ended, time.monotonic() - started)
 
 
 def ray_for(plan: Plan, options: RunOptions) -> AbstractContextManager[None]:
     """Return the Ray session of a plan; none is opened when nothing is left to train."""
-    if not plan.open_trials:
+    if not (plan.n_open or plan.study.search):  # only the search itself knows whether it is at its end
         return nullcontext()
     from sweeps.driver import ray_session
 
     return ray_session(options)
 
 
-def train(plan: Plan, options: RunOptions, writer: SweepWriter, datasets: dict[str, Dataset]) -> None:
-    """Take over what other sweeps have finished, and train the rest on Ray."""
-    sources = {source: read_records(source) for source in plan.other_sources}
+def train(writer: SweepWriter, options: RunOptions, datasets: dict[str, Dataset]) -> int:
+    """Take over what other sweeps have finished, and train the rest on Ray; return how many were not begun."""
+    plan = writer.plan
     for trial in plan.trials:
-        row, source = plan.finished.get(trial.trial_id, (None, plan.folder))
-        if row is not None and source in sources:
-            writer.adopt(trial, row, sources[source].epochs_of(row.trial_id), source)
-    if plan.open_trials:
-        from sweeps.driver import train_open_trials
+        writer.adopt(trial)
+    if not (plan.n_open or plan.study.search):
+        return 0
+    from sweeps.driver import train_all
 
-        train_open_trials(plan, options, writer, datasets)
+    earlier = read_records(plan.folder)
+    source = source_of(plan, earlier, options)
+    train_all(source, options, writer, datasets, earlier)
+    return source.missing
+
+
+def source_of(plan: Plan, earlier: Records, options: RunOptions) -> Source:
+    """Return where the trials of a plan come from."""
+    if not plan.study.search:
+        return Grid(plan)
+    from sweeps.search import Search
+
+    return Search(plan, earlier, options.time_budget_s)
 
 
 def display(plan: Plan, console: Console) -> Progress:
     """Return the display of a plan: a live table on a terminal, plain lines elsewhere."""
     kind = LiveProgress if console.is_terminal else Progress
-    return kind(plan.study.objective, len(plan.open_trials), plan.study.epochs, console)
+    return kind(plan.study.objective, plan.n_open, plan.study.epochs, console)
 
 
 def load_datasets(plan: Plan) -> dict[str, Dataset]:
     """Return the data of the open trials by data key, each loaded once; the first check of its contents."""
     family = load_family(plan.study.family)
-    first = {trial.data_key: trial.params for trial in reversed(plan.open_trials)}
+    needed = {trial.data_key for trial in plan.open_trials}
+    points = [point for point in plan.points if point.data_key in needed or plan.study.search]
+    first = {point.data_key: point.params for point in reversed(points)}
     return {key: family.load_data(params, plan.data_root) for key, params in first.items()}
 
 
 def start_tracker(plan: Plan, tracking_uri: str) -> Tracker:
     """Return a tracker that sends the plan's trials, those of earlier starts first."""
-    folders = {trial.trial_id: plan.folder / trial.folder for trial in plan.trials}
     out = plan.folder.parent.parent
     earlier = read_records(plan.folder)
-    return Tracker(lambda: MlflowStore(tracking_uri, earlier.sweep, out), earlier, folders)
+    return Tracker(
+        lambda: MlflowStore(tracking_uri, earlier.sweep, out),
+        earlier,
+        lambda row: plan.folder / trial_folder(row.cell, row.seed),
+    )
 
 
 def note_run_ids(records: RecordWriter, tracker: Tracker) -> None:
@@ -143,26 +173,49 @@ def note_run_ids(records: RecordWriter, tracker: Tracker) -> None:
             records.record_trial(replace(row, mlflow_run_id=run_id))
 
 
+def note_end(records: RecordWriter, n_trials: int) -> None:
+    """Write into ``sweep.json`` of how many trials the sweep consists: a search may end before its budget does."""
+    sweep = read_sweep(records.folder)
+    sweep["study"]["n_trials"] = n_trials
+    write_atomically(records.folder / SWEEP_FILE, json.dumps(sweep, indent=2) + "\n")
+
+
 def describe(plan: Plan, datasets: dict[str, Dataset]) -> dict[str, Any]:
     """Return the contents of ``sweep.json``; what an earlier start has said of data and origin is kept."""
     family, study = load_family(plan.study.family), plan.study
     earlier = read_sweep(plan.folder) if (plan.folder / SWEEP_FILE).exists() else {}
     data = next(iter(datasets.values()), None)
-    kin = [earlier, *(read_sweep(source) for source in plan.other_sources)]
+    sources = {plan.recorded[t.trial_id][1] for t in plan.trials if t.trial_id in plan.recorded}
+    kin = [earlier, *(read_sweep(source) for source in sorted(sources - {plan.folder}))]
     known: dict[str, float] = next((sweep["baselines"] for sweep in kin if sweep.get("baselines")), {})
-    resolved = plan.trials[0].params
+    decided = {*study.grid, *study.search, *(name for params in study.arms.values() for name in params)}
     seeds = sorted({*study.seed_list, *earlier.get("study", {}).get("seeds", [])})
+    asked = {
+        "grid": {name: list(values) for name, values in study.grid.items()},
+        "search": {name: searched(family.space[name], bounds) for name, bounds in study.search.items()},
+        "guards": [asdict(guard) for guard in plan.guards],
+        "seeds": seeds,
+        "n_trials": plan.n_trials,
+    }
     return {
         "schema_version": SCHEMA_VERSION,
         "sweep_id": plan.sweep_id,
-        "study": {**asdict(study), "grid": {k: list(v) for k, v in study.grid.items()}, "seeds": seeds},
+        "study": {**asdict(study), **asked},
         "family": study.family,
         "axes": axes_of(study, family.space),
         "metrics": {name: asdict(metric) for name, metric in family.metrics.items()},
         "baselines": dict(data.baselines) if data else known,
-        "params": {name: value for name, value in resolved.items() if name not in study.grid},
+        "params": {name: value for name, value in plan.points[0].params.items() if name not in decided},
         "provenance": earlier.get("provenance") or provenance(plan),
     }
+
+
+def searched(domain: Domain, bounds: Sequence[Value]) -> dict[str, Any]:
+    """Return what a search may draw of one parameter."""
+    if isinstance(domain, Choice):
+        return {"options": list(bounds)}
+    kind = "int" if isinstance(domain, Int) else "float"
+    return {"low": bounds[0], "high": bounds[1], "log": domain.log, "kind": kind}
 
 
 def provenance(plan: Plan) -> dict[str, Any]:
@@ -171,7 +224,7 @@ def provenance(plan: Plan) -> dict[str, Any]:
         "git_sha": git("rev-parse", "HEAD"),
         "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
         "code_version": plan.code_version,
-        "data_fingerprint": ", ".join(dict.fromkeys(trial.data_key for trial in plan.trials)),
+        "data_fingerprint": ", ".join(dict.fromkeys(point.data_key for point in plan.points)),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: found for name in VERSIONED if (found := installed(name))},

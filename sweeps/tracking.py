@@ -27,7 +27,13 @@ PUSH_EVERY_S = 5.0
 RETRY_EVERY_S = 3.0
 REQUEST_TIMEOUT_S = 10
 METRICS_PER_BATCH = 900  # MLflow takes 1000 metrics, parameters and tags at once
-RUN_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED", "failed": "FAILED"}
+RUN_STATUS = {
+    "complete": "FINISHED",
+    "pruned": "KILLED",
+    "collapsed": "KILLED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+}
 TRIAL_FILES = ("config.yaml", "run.log", "model.pt", "facts/metrics.csv")
 KEPT_IN_RECORDS_ONLY = ("grad_norm/", "grad_cos/")
 logger = logging.getLogger(__name__)
@@ -41,17 +47,18 @@ def default_uri(out: Path) -> str:
 def shown_in_mlflow(metric: str, meanings: Mapping[str, Any]) -> bool:
     """Return whether a metric becomes an MLflow key.
 
-    Accounting per module and per pair, and test values that are neither good nor bad, stay in the records: the
-    compare view is usable up to some forty keys.
+    Accounting per module and per pair, what a family calls a detail, and test values that are neither good nor bad
+    stay in the records: the compare view is usable up to some forty keys.
 
     Args:
         metric: Name with its split, such as ``valid/rec_tokens``.
         meanings: What ``sweep.json`` says of each metric, by name without the split.
     """
     split, _, name = metric.partition("/")
-    if split == "test" and meanings.get(name, {}).get("mode") is None:
+    known = meanings.get(name, {}) if split in ("valid", "test") else {}
+    if known.get("detail") or (split == "test" and known.get("mode") is None):
         return False
-    return metric.count("/") < 2 and metric != "lr" and not metric.startswith(KEPT_IN_RECORDS_ONLY)
+    return metric.count("/") < 2 and metric != "train/lr" and not metric.startswith(KEPT_IN_RECORDS_ONLY)
 
 
 @dataclass
@@ -234,13 +241,13 @@ class Tracker:
     Args:
         connect: Returns the store, or raises while it is away.
         earlier: Records from before this start: what MLflow has not heard of them is sent first.
-        folders: Folder of a trial's files, by trial id.
+        folder_of: Returns the folder of a trial's files.
     """
 
     def __init__(
-        self, connect: Callable[[], MlflowStore], earlier: Records, folders: dict[str, Path]
+        self, connect: Callable[[], MlflowStore], earlier: Records, folder_of: Callable[[TrialRow], Path]
     ) -> None:
-        self._connect, self._earlier, self._folders = connect, earlier, folders
+        self._connect, self._earlier, self._folder_of = connect, earlier, folder_of
         self._inbox: queue.SimpleQueue[tuple[TrialRow, EpochRow | None] | None] = queue.SimpleQueue()
         self._pending: dict[str, Pending] = {}
         self._closing, self._stopping = threading.Event(), threading.Event()
@@ -300,7 +307,7 @@ class Tracker:
 
     def _note(self, row: TrialRow, epoch: EpochRow | None) -> None:
         pending = self._pending.setdefault(row.trial_id, Pending(row))
-        pending.row, pending.folder = row, self._folders.get(row.trial_id)
+        pending.row, pending.folder = row, self._folder_of(row)
         if epoch is not None:
             pending.epochs.append(epoch)
 
@@ -337,4 +344,4 @@ class Tracker:
             if store.is_behind(row) or row.state == "running":
                 fresh = self._pending.get(row.trial_id, Pending(row))
                 epochs = self._earlier.epochs_of(row.trial_id) + fresh.epochs
-                self._pending[row.trial_id] = Pending(fresh.row, epochs, self._folders.get(row.trial_id))
+                self._pending[row.trial_id] = Pending(fresh.row, epochs, self._folder_of(row))

@@ -9,7 +9,7 @@ from typing import Any
 
 from sweeps.plan import Plan, PlannedTrial, trial_folder
 from sweeps.progress import Progress
-from sweeps.records import EpochRow, RecordWriter, TrialRow, now_ms
+from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, now_ms, read_records
 from sweeps.tracking import Tracker
 from trainables.trial_spec import CHECKPOINT_FILE
 
@@ -25,8 +25,14 @@ class SweepWriter:
     """
 
     def __init__(self, plan: Plan, writer: RecordWriter, tracker: Tracker, progress: Progress) -> None:
-        self.planned = {trial.trial_id: trial for trial in plan.trials}
+        self.plan, self.planned = plan, {trial.trial_id: trial for trial in plan.trials}
         self.folder, self.writer, self.tracker, self.progress = plan.folder, writer, tracker, progress
+        self._others: dict[Path, Records] = {}
+        self.n_ended = 0  # trials that ended under this writer, in whatever state
+
+    def admit(self, trial: PlannedTrial) -> None:
+        """Take note of a trial that a search has drawn."""
+        self.planned[trial.trial_id] = trial
 
     def start(self, trial_id: str) -> None:
         """Record that a trial is under way; epochs of an earlier start stay."""
@@ -38,6 +44,9 @@ class SweepWriter:
     def take(self, result: dict[str, Any]) -> None:
         """Record the epochs of one result, each once, and the trial's end when it is one."""
         row = self.writer.trials[result["trial"]]
+        if result["guard"] is not None:
+            row = replace(row, guard=result["guard"], guard_epoch=result["guard_epoch"])
+            self.writer.trials[row.trial_id] = row  # recorded with the trial's end
         for number, metrics in result["epochs"]:
             epoch = EpochRow(row.trial_id, number, metrics, now_ms())
             if self.writer.record_epoch(epoch):
@@ -61,21 +70,29 @@ class SweepWriter:
         """
         row = replace(self.row_of(trial_id), state=state, error=error)
         row.wall_s = row.wall_s if wall_s is None else wall_s
+        self.n_ended += 1
         self.writer.record_trial(row)
         self.tracker.trial(row)
         self.progress.trial_ended(row)
         if state != "failed":
             (self.folder / self.planned[trial_id].folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
-    def adopt(self, trial: PlannedTrial, row: TrialRow, epochs: list[EpochRow], source: Path) -> None:
-        """Take over a trial that the sweep in ``source`` has finished: its record and its files."""
+    def adopt(self, trial: PlannedTrial) -> tuple[TrialRow, list[EpochRow]] | None:
+        """Take over a trial that another sweep has ended: its record and its files; None when none has."""
+        row, source = self.plan.recorded.get(trial.trial_id, (None, self.folder))
+        if row is None or source == self.folder:
+            return None
         files = source / trial_folder(row.cell, row.seed)
         if files.is_dir():
             shutil.copytree(files, self.folder / trial.folder, dirs_exist_ok=True)
-        own = replace(row, cell=trial.cell, swept=trial.swept, mlflow_run_id=None)
+        if source not in self._others:
+            self._others[source] = read_records(source)
+        epochs = self._others[source].epochs_of(row.trial_id)
+        own = replace(row, cell=trial.cell, swept=trial.swept, point=trial.point, mlflow_run_id=None)
         self.writer.record_trial(replace(own, state="running", n_epochs=0))
         for epoch in epochs:
             self.writer.record_epoch(epoch)
             self.tracker.epoch(own, epoch)
         self.writer.record_trial(own)
         self.tracker.trial(own)
+        return own, epochs

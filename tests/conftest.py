@@ -35,6 +35,7 @@ class Toy:
     space = SPACE
     metrics = {"near": Metric("min", True, "distance of the first number"),
                "far": Metric("min", True, "distance of the second number")}
+    guards, pictures = (), {}
     def fingerprint(self, params, root):
         return "toy"
     def load_data(self, params, root):
@@ -49,14 +50,18 @@ class Toy:
         return model
     def initial_state(self, model, params):
         return {}
-    def loss(self, model, state, batch, params, generator):
+    def noise(self, batch, params, generator):
+        return {}
+    def loss(self, model, state, batch, params):
         from trainables.contract import LossTerms
         out = model.second(model.first(batch["x"]))
         terms = {"near": (model.first(batch["x"]) - 1).square().mean(), "far": (out + 2).square().mean()}
         if params["blow_up"]:
             terms["far"] = terms["far"] * float("inf")
         return LossTerms(terms, {"near": 1.0, "far": params["pull"]}), state
-    def update_state(self, model, state, params, step):
+    def update_state(self, model, state, params, step, n_steps):
+        return state
+    def refresh_state(self, model, state, train, params):
         return state
     def evaluate(self, model, state, split, params):
         time.sleep(params["nap_ms"] / 1000 / 2)
@@ -64,8 +69,6 @@ class Toy:
         return {"near": float((out - 1).square().mean()), "far": float((model.second(out) + 2).square().mean())}
     def examples(self, model, state, dataset, params):
         return {"x": dataset.valid["x"]}
-    def draw_examples(self, examples, path):
-        path.write_bytes(b"")
     def without_gradient(self, params):
         return {}
 
@@ -92,18 +95,50 @@ if __name__ == "__main__":
 """
 
 
+TOY_SEARCH = """
+from sweeps.__main__ import main
+from sweeps.study import Objective, Study
+from trainables.guard import Guard
+STUDY = Study(
+    name="toy_search", family="toys.toyfamily", question="Which pull, and how fast?",
+    search={{"pull": (1e-3, 1e3), "lr": (1e-3, 0.5)}}, seeds=2, epochs=5, fixed={{"nap_ms": {nap_ms}}},
+    objective=Objective("valid/near", mode="min"), max_trials=20, finalists=2, scheduler="asha",
+    guards=(Guard("valid/near", above=2.5, patience=2),), guard_audit=0.5,
+)
+if __name__ == "__main__":
+    main(STUDY)
+"""
+
+
+def write_toy_family(folder: Path) -> None:
+    """Write a user's own family, importable from a study file beside it."""
+    package = folder / "toys" / "toyfamily"
+    package.mkdir(parents=True, exist_ok=True)
+    (folder / "toys" / "__init__.py").write_text("")
+    (package / "__init__.py").write_text(TOY_FAMILY)
+
+
 @pytest.fixture
 def toy_study(tmp_path: Path):
     """Write a user's study file with its own family beside it; return a maker of the file's path."""
 
     def make(epochs: int = 3, nap_ms: int = 0) -> Path:
-        package = tmp_path / "toys"
-        package.mkdir(exist_ok=True)
-        (package / "__init__.py").write_text("")
-        (package / "toyfamily").mkdir(exist_ok=True)
-        (package / "toyfamily" / "__init__.py").write_text(TOY_FAMILY)
+        write_toy_family(tmp_path)
         study = tmp_path / "toy.py"
         study.write_text(TOY_STUDY.format(epochs=epochs, nap_ms=nap_ms))
+        return study
+
+    return make
+
+
+@pytest.fixture
+def toy_search(tmp_path: Path):
+    """Write a user's study that searches, as `toy_study` does."""
+
+    def make(nap_ms: int = 0) -> Path:
+        write_toy_family(tmp_path)
+        study = tmp_path / "toy_search.py"
+        study.write_text(TOY_SEARCH.format(nap_ms=nap_ms))
         return study
 
     return make

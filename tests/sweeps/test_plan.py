@@ -1,16 +1,20 @@
 """A trial is named by its content: the same work has the same name, other work another."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from search_spaces.domains import SpaceError
-from sweeps.plan import cell_label, folder_name, make_plan
+from search_spaces.globals_autoencoder import SPACE
+from sweeps.plan import axes_of, cell_label, folder_name, make_plan
 from sweeps.plan_view import plan_facts, plan_text
 from sweeps.records import RecordWriter
-from sweeps.study import Objective, Study, StudyError, load_study, study_names
+from sweeps.study import Objective, Study, StudyError
+from sweeps.study_files import load_study, study_names
 from trainables.families import load_family
+from trainables.guard import Guard
 
 STUDY = load_study("compare_globals_heads")
 
@@ -20,7 +24,7 @@ def ids(study, out, **options):
 
 
 def test_every_study_that_comes_with_the_project_can_be_planned(tmp_path):
-    assert len(study_names()) >= 2
+    assert len(study_names()) >= 6
     for name in study_names():
         plan = make_plan(load_study(name), tmp_path)
         assert len({trial.trial_id for trial in plan.trials}) == len(plan.trials)
@@ -66,7 +70,7 @@ def test_a_finished_trial_is_not_planned_again_and_a_failed_one_is(tmp_path):
     for trial, state in zip(plan.trials, ["complete", "diverged", "failed", "running"], strict=False):
         writer.record_trial(replace(trial.row, state=state))
     again = make_plan(STUDY, tmp_path)
-    assert set(again.finished) == {trial.trial_id for trial in plan.trials[:2]}
+    assert set(again.recorded) == {trial.trial_id for trial in plan.trials[:2]}
     assert len(again.open_trials) == 25
     facts = plan_facts(again)
     assert (facts["n_trials"], facts["n_finished"], facts["n_open"]) == (27, 2, 25)
@@ -82,7 +86,7 @@ def test_a_trial_that_another_sweep_has_finished_is_found_there(tmp_path):
     narrower = replace(STUDY, grid={"latent_space": ("none",), "globals_beta": (0.0,)})
     other = make_plan(narrower, tmp_path)
     assert other.folder != plan.folder
-    assert other.finished[plan.trials[0].trial_id][1] == plan.folder
+    assert other.recorded[plan.trials[0].trial_id][1] == plan.folder
 
 
 def test_settings_fix_with_one_value_and_sweep_with_several():
@@ -171,3 +175,86 @@ def test_no_label_leaves_its_folder(label):
     assert Path(name).name == name
     assert 0 < len(name) <= 130
     assert name not in (".", "..")
+
+
+ARMS = replace(
+    STUDY,
+    grid={"globals_beta": (0.1, 1.0)},
+    arms={"plain": {"latent_space": "none"}, "coded": {"latent_space": "vq", "codebook_size": 64}},
+)
+
+
+def test_arms_are_an_axis_of_named_settings(tmp_path):
+    plan = make_plan(ARMS, tmp_path)
+    assert [point.label for point in plan.points] == [
+        "arm=plain,globals_beta=0.1",
+        "arm=plain,globals_beta=1",
+        "arm=coded,globals_beta=0.1",
+        "arm=coded,globals_beta=1",
+    ]
+    coded = next(trial for trial in plan.trials if trial.swept["arm"] == "coded")
+    assert (coded.params["latent_space"], coded.params["codebook_size"]) == ("vq", 64)
+    assert plan.n_trials == 4 * 3
+    axis = axes_of(plan.study, SPACE)["arm"]
+    assert axis["values"] == ["plain", "coded"]
+    assert axis["scale"] == "category"
+
+
+def test_an_arm_that_says_what_another_cell_says_is_the_same_trial(tmp_path):
+    named = make_plan(ARMS, tmp_path)
+    plain = make_plan(replace(STUDY, grid={"globals_beta": (0.1, 1.0)}), tmp_path)
+    assert {t.trial_id for t in plain.trials} < {t.trial_id for t in named.trials}
+
+
+def test_arms_are_chosen_by_name_and_what_they_decide_cannot_be_set():
+    assert list(ARMS.with_parameters({"arm": ["coded"]}).arms) == ["coded"]
+    with pytest.raises(StudyError, match=r"Unknown arm 'codd'. Did you mean 'coded'\? There is plain, coded"):
+        ARMS.with_parameters({"arm": ["codd"]})
+    with pytest.raises(
+        StudyError, match=r"latent_space is set by the arms\. Choose among them with --set arm="
+    ):
+        ARMS.with_parameters({"latent_space": ["linear"]})
+
+
+def test_a_parameter_is_searched_in_place_of_its_grid(tmp_path):
+    searched = STUDY.with_ranges({"globals_beta": (0.01, 100.0)})
+    plan = make_plan(searched, tmp_path)
+    assert list(plan.study.grid) == ["latent_space"]
+    assert plan.trials == ()
+    assert plan.n_trials == plan.study.budget.n_trials == 3 * (20 + 3 * 2)
+    assert "3 searches x (20 points by tpe + 3 finalists on 2 further seeds) = 78 trials" in plan_text(plan)
+    assert axes_of(plan.study, SPACE)["globals_beta"]["searched"]
+
+
+def test_guards_and_audits_are_part_of_a_trial_s_name(tmp_path):
+    rule = Guard("valid/latent_rankme", below=1.1)
+    plain, guarded, audited = (
+        make_plan(replace(STUDY, guards=guards, guard_audit=share), tmp_path)
+        for guards, share in (((), 0.1), ((rule,), 0.0), ((rule,), 1.0))
+    )
+    ids = [{trial.trial_id for trial in plan.trials} for plan in (plain, guarded, audited)]
+    assert not ids[0] & ids[1]
+    assert not ids[1] & ids[2]
+    assert not any(trial.audited for trial in guarded.trials)
+    assert all(trial.audited for trial in audited.trials)
+
+
+def test_a_search_takes_the_guards_of_its_family_and_a_grid_takes_none(tmp_path):
+    grid = make_plan(STUDY, tmp_path)
+    search = make_plan(STUDY.with_ranges({"globals_beta": (0.01, 100.0)}), tmp_path)
+    assert grid.guards == ()
+    assert [guard.metric for guard in search.guards] == ["valid/latent_rankme"]
+
+
+def test_the_plan_says_what_a_time_budget_buys(tmp_path):
+    plan = make_plan(STUDY, tmp_path)
+    assert "2 h 00 min buy: unknown, no trial of this study is recorded" in plan_text(plan, 7200.0)
+    writer = RecordWriter(
+        plan.folder, {"sweep_id": plan.sweep_id, "study": {"name": STUDY.name}, "axes": dict(STUDY.grid)}
+    )
+    writer.record_trial(replace(plan.trials[0].row, state="complete", n_epochs=20, wall_s=40.0))
+    writer.compact()
+    again = make_plan(STUDY, tmp_path)
+    cores = os.cpu_count()
+    assert plan_facts(again, 80.0)["affordable"] == min(26, 2 * cores)
+    assert f"about {min(26, 2 * cores)} of 26 open trials on {cores} cores" in plan_text(again, 80.0)

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -90,10 +91,17 @@ def test_noise_never_becomes_a_metric_key():
         "grad_share/encoder/rec_globals",
         "grad_norm/a",
         "grad_cos/a.b",
-        "lr",
+        "train/lr",
         "test/total_loss",
     ):
         assert not shown_in_mlflow(kept_back, meanings)
+
+
+def test_a_detail_of_a_family_stays_in_the_records_and_its_gradient_share_does_not():
+    meanings = {"kl_z": {"mode": None, "detail": True}, "accuracy": {"mode": "max", "detail": False}}
+    assert not shown_in_mlflow("valid/kl_z", meanings)
+    assert shown_in_mlflow("grad_share/kl_z", meanings)
+    assert shown_in_mlflow("test/accuracy", meanings)
 
 
 def test_the_environment_names_the_store_and_the_default_lies_beside_the_results(tmp_path, monkeypatch):
@@ -164,7 +172,7 @@ def test_a_store_that_is_away_stops_nobody_and_gets_everything_when_it_is_back(t
             raise ConnectionError("no route")
         return store_in(tmp_path)
 
-    tracker = Tracker(connect, Records(SWEEP), {})
+    tracker = Tracker(connect, Records(SWEEP), lambda row: Path(row.trial_id))
     assert told_everything(tracker) < 0.1
     assert tracker.drain(30) == 0
     assert tracker.problem is None
@@ -176,7 +184,7 @@ def test_a_store_that_stays_away_is_given_up_in_time_and_says_why():
     def connect():
         raise TimeoutError
 
-    tracker = Tracker(connect, Records(SWEEP), {})
+    tracker = Tracker(connect, Records(SWEEP), lambda row: Path(row.trial_id))
     assert told_everything(tracker) < 0.1
     started = time.monotonic()
     assert tracker.drain(0.5) == 1
@@ -195,7 +203,7 @@ def test_a_run_whose_creation_was_never_answered_is_found_and_not_created_again(
         raise TimeoutError
 
     store.client.create_run = create_and_lose_the_answer
-    tracker = Tracker(lambda: store, Records(SWEEP), {})
+    tracker = Tracker(lambda: store, Records(SWEEP), lambda row: tmp_path / row.trial_id)
     tracker.epoch(ROW, EPOCHS[0])
     tracker.trial(ENDED)
     assert tracker.drain(30) == 0
@@ -221,7 +229,7 @@ def test_a_kill_before_a_run_is_terminated_is_mended_by_the_next_push(tmp_path):
 
 @pytest.mark.slow
 def test_a_trial_that_the_store_refuses_holds_up_no_other(tmp_path):
-    tracker = Tracker(lambda: store_in(tmp_path), Records(SWEEP), {})
+    tracker = Tracker(lambda: store_in(tmp_path), Records(SWEEP), lambda row: tmp_path / row.trial_id)
     tracker.epoch(ROW, EpochRow("t1", 1, {"valid/acc@5": 1.0}, 1))
     tracker.trial(ENDED)
     tracker.trial(replace(ENDED, trial_id="t2", seed=2))
@@ -237,7 +245,9 @@ def test_what_an_earlier_start_recorded_is_sent_first(tmp_path):
     writer.record_trial(ROW)
     for epoch in EPOCHS[:2]:
         writer.record_epoch(epoch)
-    tracker = Tracker(lambda: store_in(tmp_path), read_records(tmp_path / "records"), {})
+    tracker = Tracker(
+        lambda: store_in(tmp_path), read_records(tmp_path / "records"), lambda row: tmp_path / row.trial_id
+    )
     tracker.epoch(ROW, EPOCHS[2])
     tracker.trial(ENDED)
     assert tracker.drain(30) == 0
