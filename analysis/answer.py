@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from analysis.cells import Cell, summarise
-from analysis.effects import Effect, estimate
+from analysis import guards, search, search_findings
+from analysis.cells import OPTIONAL_COUNTS, Cell, summarise
+from analysis.effects import Contrast, Effect, estimate, own_error_rate
 from analysis.findings import Finding
 from analysis.follow_up import FollowUp
+from analysis.importance import Importances
 from analysis.pareto import Front, pareto_front
 from analysis.recommendation import (
     Recommendation,
@@ -21,10 +23,13 @@ from analysis.recommendation import (
     recommend,
     why_none,
 )
-from analysis.table import SweepTable
-from search_spaces.domains import value_text
+from analysis.search_exhibits import objective_front
+from analysis.table import CellKey, SweepTable
+from analysis.verdicts import VerdictTable, standing_alone, verdict_tables
+from search_spaces.domains import Value, value_text
 from search_spaces.errors import RefusedError
 
+# A module may also define exhibits(table, effects), the tables and figures of its own; see `analysis.gallery`.
 CONTRACT = ("contrasts", "findings", "figure_metrics", "TRADE_OFF")
 
 
@@ -43,9 +48,10 @@ class Answer:
         findings: The findings, in the order of the report.
         recommendation: The cell to take, None when there is none.
         no_recommendation: Why there is none, empty when there is one.
-        front: The Pareto front of the two conflicting metrics, None without them.
+        front: The Pareto front of the objectives, or of the two metrics that may conflict; None without them.
         figure_metrics: Metrics that are drawn as heatmaps.
         problems: What is missing or unknown.
+        importances: How much each parameter of a search decides; empty for a grid.
     """
 
     table: SweepTable
@@ -57,6 +63,7 @@ class Answer:
     front: Front | None
     figure_metrics: tuple[str, ...]
     problems: tuple[str, ...]
+    importances: tuple[Importances, ...] = ()
 
     @property
     def follow_up(self) -> FollowUp | None:
@@ -67,21 +74,46 @@ class Answer:
         return next_study(self.table, self.findings, ranked[0]) if ranked else None
 
     @property
+    def verdict_tables(self) -> list[VerdictTable]:
+        """The findings that are made of many things alike, such as every arm: a table of verdicts each."""
+        return verdict_tables(self.table, self.findings)
+
+    @property
+    def lone_findings(self) -> list[Finding]:
+        """The findings that stand alone, in the order of the report; all others are in `verdict_tables`."""
+        return standing_alone(self.findings, self.verdict_tables)
+
+    @property
     def headline(self) -> str:
-        """The verdict of the sweep in one sentence."""
-        counts = [
-            (v, sum(f.verdict == v for f in self.findings)) for v in ("supported", "rejected", "undecided")
-        ]
+        """The verdict of the sweep in one sentence; what shares a table is only counted."""
+        alone = self.lone_findings
+        counts = [(v, sum(f.verdict == v for f in alone)) for v in ("supported", "rejected", "undecided")]
         told = ", ".join(f"{count} {verdict}" for verdict, count in counts if count)
-        summary = f"findings: {told}." if told else "no finding applies."
+        tabled = "".join(
+            f"; verdicts per {shared.noun}: {shared.n_verdicts}" for shared in self.verdict_tables
+        )
+        summary = (f"findings: {told}" if told else "no finding applies") + f"{tabled}."
         if self.recommendation is None:
             return f"No cell is recommended; {summary}"
-        taken = ", ".join(f"{k}={value_text(v)}" for k, v in self.recommendation.cell.items())
+        taken = ", ".join(f"{k}={self._short(k, v)}" for k, v in self.recommendation.cell.items())
         value = f"{self.recommendation.metric} {self.recommendation.summary.mean:.3g}"
         return f"Recommended: {taken} ({value}); {summary}"
 
+    def _short(self, name: str, value: Value) -> str:
+        axis = self.table.axis(name)
+        searched = axis is not None and axis.ranged and isinstance(value, float)
+        return f"{value:.3g}" if searched else value_text(value)
+
+    @property
+    def shown_cells(self) -> tuple[Cell, ...]:
+        """The cells that a page lists: all of a grid; of a search those that comparisons rest on."""
+        if not self.table.is_search or self.table.objective is None:
+            return self.cells
+        replicated = set(search.finalists(self.table))
+        return tuple(cell for cell in self.cells if cell.key in replicated)
+
     def as_json(self) -> dict[str, Any]:
-        """Return ``report.json``: version 1 of its schema."""
+        """Return ``report.json``: version 1 of its schema, without the listings, which are drawn later."""
         table = self.table
         objective = None if table.objective is None else vars(table.objective)
         return {
@@ -90,6 +122,7 @@ class Answer:
             "sweep_id": table.sweep_id or None,
             "question": table.study.get("question"),
             "objective": objective,
+            "objectives": [vars(item) for item in table.objectives] or ([objective] if objective else []),
             "headline": self.headline,
             "cells": [self._cell_json(cell) for cell in self.cells],
             "baselines": dict(table.baselines),
@@ -98,6 +131,8 @@ class Answer:
             "recommendation": None if self.recommendation is None else self.recommendation.as_json(),
             "no_recommendation": self.no_recommendation or None,
             "follow_up": None if self.follow_up is None else self.follow_up.as_json(),
+            "guards": guards.as_json(table),
+            "importances": [vars(item) for item in self.importances],
             "problems": list(self.problems),
             "params": dict(table.params),
             "provenance": dict(table.provenance),
@@ -105,7 +140,8 @@ class Answer:
 
     def _cell_json(self, cell: Cell) -> dict[str, Any]:
         metrics = {name: found.as_json() for name, found in cell.metrics.items()}
-        counts = {"n": cell.n, "n_diverged": cell.n_diverged, "n_other": cell.n_other}
+        absent = [name for name in OPTIONAL_COUNTS if not any(other.counts[name] for other in self.cells)]
+        counts = {name: count for name, count in cell.counts.items() if name not in absent}
         return {"params": self.table.params_of(cell.key), "label": cell.label, **counts, "metrics": metrics}
 
 
@@ -137,10 +173,14 @@ def answer(table: SweepTable) -> Answer:
         AnalysisError: If the study names an analysis that does not exist.
     """
     module = load_analysis(str(table.study.get("analysis") or "grid"))
-    with_best, further = contrasts_with_best(table)
-    effects = estimate(table, [*module.contrasts(table), *with_best], further)
-    findings: Sequence[Finding] = module.findings(table, effects)
-    front = pareto_front(table, module.TRADE_OFF)
+    effects = all_effects(table, module.contrasts(table))
+    importances = search_findings.all_importances(table)
+    findings = [
+        *module.findings(table, effects),
+        *search_findings.findings(table, effects, importances),
+        *guards.findings(table),
+    ]
+    front = objective_front(table) if table.objectives else pareto_front(table, module.TRADE_OFF)
     metrics = tuple(module.figure_metrics(table))
     return Answer(
         table=table,
@@ -152,12 +192,28 @@ def answer(table: SweepTable) -> Answer:
         front=front,
         figure_metrics=metrics,
         problems=(*table.problems, *spread_problems(effects), *cell_problems(table)),
+        importances=tuple(importances),
     )
+
+
+def all_effects(table: SweepTable, of_study: Sequence[Contrast]) -> dict[str, Effect]:
+    """Return the effects of a report, whose intervals hold all at once.
+
+    Args:
+        table: The sweep.
+        of_study: The contrasts that the study's findings ask for.
+    """
+    with_best, further = contrasts_with_best(table)
+    asked = [contrast for contrast in [*of_study, *with_best] if search.can_be_shown(table, contrast)]
+    further += search.has_optimism(table)
+    effects = estimate(table, asked, further)
+    luck = search.optimism(table, own_error_rate(asked, further))
+    return effects if luck is None else {**effects, luck.id: luck}
 
 
 def spread_problems(effects: Mapping[str, Effect]) -> list[str]:
     """Return which metrics scatter so unevenly that spreads could not be pooled over all cells."""
-    models = {effect.metric: effect.model for effect in effects.values()}
+    models = {effect.metric: effect.model for effect in effects.values() if effect.id != search.OPTIMISM}
     said = []
     for metric, model in sorted(models.items()):
         if model == "unknown":
@@ -170,12 +226,25 @@ def spread_problems(effects: Mapping[str, Effect]) -> list[str]:
 
 
 def cell_problems(table: SweepTable) -> list[str]:
-    """Return which cells lack seeds: their means rest on those trials that survived."""
+    """Return which cells lack seeds: their means rest on those trials that survived.
+
+    Points of a search that were never meant to have more than one seed are no problem.
+    """
     expected = table.study.get("seeds")
     n_expected = len(expected) if isinstance(expected, list | tuple) else int(expected or 0)
     said = []
     for cell in table.cells:
-        n = int((table.rows_of(cell)["state"] == "complete").sum())
-        if n < n_expected:
-            said.append(f"{table.label(cell)}: {n} of {n_expected} seeds completed.")
+        states = table.rows_of(cell)["state"].tolist()
+        meant = len(states) > 1 or not table.is_search
+        if meant and states.count("complete") < n_expected:
+            said.append(lacking(table, cell, states.count("complete"), n_expected))
     return said
+
+
+def lacking(table: SweepTable, cell: CellKey, n: int, n_expected: int) -> str:
+    """Return the sentence on one cell that lacks seeds; in a search it takes no part in comparisons."""
+    counted = (
+        not table.is_search or table.objective is None or cell in table.contenders(table.objective.metric)
+    )
+    consequence = "" if counted else "; it takes no part in comparisons"
+    return f"{table.label(cell)}: {n} of {n_expected} seeds completed{consequence}."

@@ -59,6 +59,8 @@ class Cell:
         n: Completed trials.
         n_diverged: Diverged trials.
         n_other: Trials in any other state.
+        n_collapsed: Trials that a guard ended.
+        n_pruned: Trials that the scheduler ended.
         metrics: Summaries by metric; metrics without a value in this cell are absent.
     """
 
@@ -68,6 +70,31 @@ class Cell:
     n_diverged: int
     n_other: int
     metrics: dict[str, Summary]
+    n_collapsed: int = 0
+    n_pruned: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Trials by what became of them."""
+        return {
+            "n": self.n,
+            "n_diverged": self.n_diverged,
+            "n_collapsed": self.n_collapsed,
+            "n_pruned": self.n_pruned,
+            "n_other": self.n_other,
+        }
+
+
+OPTIONAL_COUNTS = ("n_collapsed", "n_pruned")  # shown only where a sweep has such trials
+
+
+def shown_counts(cells: Sequence[Cell]) -> list[str]:
+    """Return the counts that a table of these cells shows, complete and diverged always."""
+    return [
+        "n",
+        "n_diverged",
+        *(name for name in OPTIONAL_COUNTS if any(cell.counts[name] for cell in cells)),
+    ]
 
 
 def summarise(table: SweepTable, metrics: Sequence[str] | None = None) -> list[Cell]:
@@ -82,8 +109,11 @@ def summarise(table: SweepTable, metrics: Sequence[str] | None = None) -> list[C
 def one_cell(table: SweepTable, key: CellKey, metrics: dict[str, Summary]) -> Cell:
     """Return one cell with its counts of states."""
     states = table.rows_of(key)["state"].tolist()
-    n, n_diverged = states.count("complete"), states.count("diverged")
-    return Cell(key, table.label(key), n, n_diverged, len(states) - n - n_diverged, metrics)
+    n, n_diverged, n_collapsed, n_pruned = (
+        states.count(state) for state in ("complete", "diverged", "collapsed", "pruned")
+    )
+    n_other = len(states) - n - n_diverged - n_collapsed - n_pruned
+    return Cell(key, table.label(key), n, n_diverged, n_other, metrics, n_collapsed, n_pruned)
 
 
 def summaries(table: SweepTable, metric: str) -> dict[CellKey, Summary]:
@@ -102,7 +132,12 @@ def summaries(table: SweepTable, metric: str) -> dict[CellKey, Summary]:
 
 
 def summary(values: list[float], cell: CellKey, fit: Fit, kind: Kind) -> Summary:
-    """Return one summary; for ratios the interval is symmetric on the log scale."""
+    """Return one summary; for ratios the interval is symmetric on the log scale.
+
+    A cell that the fit leaves out, a point of a search with too few seeds, has a mean and no interval.
+    """
+    if cell not in fit.means:
+        return Summary(float(np.mean(values)), None, None, None, len(values))
     found = fit.contrast({cell: 1.0})
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     if found.se is None:
@@ -117,13 +152,10 @@ def summary(values: list[float], cell: CellKey, fit: Fit, kind: Kind) -> Summary
 def cells_frame(table: SweepTable, cells: Sequence[Cell]) -> pd.DataFrame:
     """Return the cells as a flat table: parameters, counts, and four columns per metric; baselines below."""
     rows: list[dict[str, Any]] = []
+    shown = shown_counts(cells)
     for cell in cells:
-        row: dict[str, Any] = {
-            "row": "cell",
-            **table.params_of(cell.key),
-            "n": cell.n,
-            "n_diverged": cell.n_diverged,
-        }
+        row: dict[str, Any] = {"row": "cell", **table.params_of(cell.key)}
+        row |= {name: cell.counts[name] for name in shown}
         for metric, found in cell.metrics.items():
             row |= {metric: found.mean, f"{metric}:sd": found.sd, f"{metric}:ci_low": found.ci_low}
             row[f"{metric}:ci_high"] = found.ci_high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from analysis.table import Axis, CellKey, SweepTable
 from search_spaces.domains import Value, value_text
 from sweeps.records import EpochRow
 
+CHARACTERS = 14  # of a legend's text to an inch
 SHARE_PREFIXES = ("grad_share/encoder/", "grad_share/")
+PANELS_PER_ROW = 5  # of a figure over a single axis
 
 
 def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
@@ -37,18 +40,31 @@ def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
         axes = figure.subplots(len(drawn), len(levels), squeeze=False, sharex=True, sharey="row")
         for (y, metric), (x, level) in ((a, b) for a in enumerate(drawn) for b in enumerate(levels)):
             draw_curves(table, axes[y][x], metric, row, level)
-            axes[y][x].set_title(value_text(level) if y == 0 and level is not None else "")
+            axes[y][x].set_title(theme.wrapped(value_text(level), 26) if y == 0 and level is not None else "")
             axes[y][x].set_ylabel(metric if x == 0 else "")
             axes[y][x].set_xlabel("epoch" if y == len(drawn) - 1 else "")
         handles = [line_handle(column, place) for place in range(len(column.values))]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(figure, handles))
     return figure
+
+
+def legend_columns(figure: Figure, handles: Sequence[Line2D]) -> int:
+    """Return how many entries of a legend stand side by side without leaving the figure."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    return max(1, min(6, len(handles), int(CHARACTERS * figure.get_figwidth() / (longest + 6))))
 
 
 def line_handle(column: Axis, place: int) -> Line2D:
     """Return the legend entry of one level of the column axis."""
-    label = f"{column.name} {value_text(column.simplest_first[place])}"
-    return Line2D([], [], color=theme.INK, linestyle=theme.LINES[place % len(theme.LINES)], label=label)
+    level = column.simplest_first[place]
+    label = value_text(level) if isinstance(level, str) else f"{column.name} {value_text(level)}"
+    style = theme.LINES[place % len(theme.LINES)]
+    return Line2D([], [], color=line_colour(column, level, theme.INK), linestyle=style, label=label)
+
+
+def line_colour(column: Axis, level: Value, otherwise: str) -> str:
+    """Return the colour of a level that is a word; numbers are told apart by lines and shades."""
+    return theme.colour_of(level, column.values) if isinstance(level, str) else otherwise
 
 
 def draw_curves(table: SweepTable, panel: Axes, metric: str, row: Axis | None, level: Value | None) -> None:
@@ -58,12 +74,13 @@ def draw_curves(table: SweepTable, panel: Axes, metric: str, row: Axis | None, l
     history = table.history[table.history["metric"] == metric]
     for place, value in enumerate(column.simplest_first):
         mask = table.trials[column.name] == value
-        mask &= table.trials["state"].isin(["complete", "diverged"])
+        mask &= table.trials["state"].isin(["complete", "diverged", "collapsed"])
         mask &= True if row is None else table.trials[row.name] == level
         rows = history[history["trial_id"].isin(table.trials.loc[mask, "trial_id"])]
         by_epoch = rows.groupby("epoch")["value"]
         if len(rows):
-            tone = theme.shade(colour, 0.55 + 0.45 * (place + 1) / len(column.values))
+            strength = 1.0 if isinstance(value, str) else 0.55 + 0.45 * (place + 1) / len(column.values)
+            tone = theme.shade(line_colour(column, value, colour), strength)
             epochs = np.array(sorted(rows["epoch"].unique()))
             panel.fill_between(epochs, by_epoch.min(), by_epoch.max(), color=tone, alpha=0.22, linewidth=0)
             panel.plot(
@@ -87,21 +104,20 @@ def gradient_shares(table: SweepTable) -> Figure | None:
     terms = share_terms(table)
     if not terms:
         return None
-    row, column, rest = grid_axes(table)
-    fixed = panels(table, rest)[0]
-    levels: tuple[Value | None, ...] = row.simplest_first if row else (None,)
+    placed, fixed = share_panels(table)
+    n_rows, n_columns = len(placed), len(placed[0])
     with theme.drawing():
-        size = (2.1 * len(column.values) + 1.2, 1.45 * len(levels) + 0.9)
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(len(levels), len(column.values), squeeze=False, sharex=True, sharey=True)
-        for y, level in enumerate(levels):
-            for x, value in enumerate(column.simplest_first):
-                params = {**fixed, column.name: value} | (
-                    {row.name: level} if row and level is not None else {}
-                )
-                draw_shares(table, axes[y][x], cell_at(table, params), terms)
-                axes[y][x].set_title(f"{column.name} {value_text(value)}" if y == 0 else "", fontsize=9)
-            axes[y][0].set_ylabel(value_text(level) if level is not None else "share")
+        figure = Figure(figsize=(2.1 * n_columns + 1.2, 1.45 * n_rows + 0.9), layout="constrained")
+        axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
+        for panels_of_row, texts in zip(axes, placed, strict=True):
+            for panel, text in itertools.zip_longest(panels_of_row, texts):
+                if text is None:
+                    panel.set_axis_off()
+                    continue
+                title, side, cell = text
+                draw_shares(table, panel, cell, terms)
+                panel.set_title(theme.wrapped(title, 20), fontsize=9)
+                panel.set_ylabel(theme.wrapped(side, 18))
         for panel in axes[-1]:
             panel.set_xlabel("epoch")
         if fixed:
@@ -109,6 +125,35 @@ def gradient_shares(table: SweepTable) -> Figure | None:
         patches = [Patch(color=theme.term_colour(name, list(terms)), label=name) for name in terms]
         figure.legend(handles=patches, loc="outside lower center", ncols=min(5, len(patches)))
     return figure
+
+
+def share_panels(table: SweepTable) -> tuple[list[list[tuple[str, str, CellKey]]], dict[str, Value]]:
+    """Return title, label at the left and cell of every panel, row by row, and what all of them have in common.
+
+    A single axis with many values is broken into rows of `PANELS_PER_ROW`.
+    """
+    row, column, rest = grid_axes(table)
+    fixed = panels(table, rest)[0]
+    values = column.simplest_first
+    names = [value_text(v) if isinstance(v, str) else f"{column.name} {value_text(v)}" for v in values]
+    if row is None:
+        cells = [cell_at(table, {**fixed, column.name: value}) for value in values]
+        listed = list(
+            zip(
+                names,
+                ["share" if i % PANELS_PER_ROW == 0 else "" for i in range(len(cells))],
+                cells,
+                strict=True,
+            )
+        )
+        return [listed[i : i + PANELS_PER_ROW] for i in range(0, len(listed), PANELS_PER_ROW)], fixed
+    placed = []
+    for y, level in enumerate(row.simplest_first):
+        cells = [cell_at(table, {**fixed, column.name: value, row.name: level}) for value in values]
+        titles = names if y == 0 else [""] * len(names)
+        sides = [value_text(level), *[""] * (len(names) - 1)]
+        placed.append(list(zip(titles, sides, cells, strict=True)))
+    return placed, fixed
 
 
 def share_terms(table: SweepTable) -> dict[str, str]:

@@ -164,8 +164,25 @@ def estimate(
     Source:
         Šidák (1967): two-sided t intervals at 1 - level**(1/K) each hold jointly with at least ``level``.
     """
+    return effects_at(table, contrasts, own_error_rate(contrasts, further, level), level)
+
+
+def estimate_singly(
+    table: SweepTable, contrasts: Sequence[Contrast], level: float = LEVEL
+) -> dict[str, Effect]:
+    """Return the effects by id, each with an interval that holds at ``level`` by itself, but not with the others.
+
+    No claim may rest on them: of many such intervals some miss their truth. They are for caution, where an
+    interval that holds together with all others is wide enough to leave open what one alone shows.
+    """
+    return effects_at(table, contrasts, 1 - level, level)
+
+
+def effects_at(
+    table: SweepTable, contrasts: Sequence[Contrast], alpha: float, level: float
+) -> dict[str, Effect]:
+    """Return the effects by id, each at the error rate ``alpha`` of its own."""
     unique = {contrast.id: contrast for contrast in contrasts}
-    alpha = 1 - level ** (1 / max(1, len(unique) + further))
     fits: dict[tuple[str, Kind], Fit | None] = {}
     effects = {}
     for contrast in unique.values():
@@ -179,9 +196,20 @@ def estimate(
     return effects
 
 
+def own_error_rate(contrasts: Sequence[Contrast], further: int = 0, level: float = LEVEL) -> float:
+    """Return the error rate of each single interval when all of them hold at once with ``level`` (Šidák 1967)."""
+    n_unique = len({contrast.id for contrast in contrasts})
+    return float(1 - level ** (1 / max(1, n_unique + further)))
+
+
 def fit_metric(table: SweepTable, metric: str, kind: Kind) -> Fit | None:
-    """Return the fit of one metric on the scale of ``kind``, None without data or without a logarithm."""
+    """Return the fit of one metric on the scale of ``kind``, None without data or without a logarithm.
+
+    In a search only `SweepTable.contenders` take part: a point with one seed says nothing of the spread.
+    """
     values = table.values(metric)
+    if table.is_search:
+        values = {cell: values[cell] for cell in table.contenders(metric)}
     if kind == "ratio":
         if any(value <= 0 for seeds in values.values() for value in seeds.values()):
             return None

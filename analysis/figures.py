@@ -21,6 +21,13 @@ from analysis.pareto import Front
 from analysis.table import Axis, CellKey, SweepTable
 from search_spaces.domains import Value, value_text
 
+COLUMN_LABEL, ROW_LABEL, PANEL_LABEL = 15, 24, 18  # characters in a line of a label; of a panel per column
+ENDED = ("diverged", "collapsed", "pruned")
+EDGES = {
+    "diverged": (0.36, "////"),
+    "collapsed": (-0.47, "xxxx"),
+}  # where a mark lies in its cell, and how it looks
+
 
 def grid_axes(table: SweepTable) -> tuple[Axis | None, Axis, list[Axis]]:
     """Return the axis of rows, that of columns and those of panels: words in rows, weights in columns."""
@@ -56,7 +63,8 @@ def heatmap(table: SweepTable, metric: str) -> Figure:
     found = summaries(table, metric)
     shown = panels(table, rest)
     n_rows, n_columns = len(row.values) if row else 1, len(column.values)
-    width, height = 1.35 * n_columns * len(shown) + 1.6, 0.92 * n_rows + 1.35
+    lines = max(theme.wrapped(value_text(v), COLUMN_LABEL).count("\n") for v in column.values)
+    width, height = 1.35 * n_columns * len(shown) + 1.6, 0.92 * n_rows + 1.35 + 0.14 * lines
     with theme.drawing():
         figure = Figure(figsize=(max(width, 4.2), height), layout="constrained")
         axes = figure.subplots(1, len(shown), squeeze=False)[0]
@@ -64,7 +72,8 @@ def heatmap(table: SweepTable, metric: str) -> Figure:
         cmap = mpl.colormaps[theme.HEAT + ("_r" if table.meaning(metric).mode == "min" else "")]
         for place, (panel, fixed) in enumerate(zip(axes, shown, strict=True)):
             draw_panel(table, panel, (row, column), fixed, found, (norm, cmap))
-            panel.set_title(", ".join(f"{k} {value_text(v)}" for k, v in fixed.items()))
+            title = ", ".join(f"{k} {value_text(v)}" for k, v in fixed.items())
+            panel.set_title(theme.wrapped(title, max(16, PANEL_LABEL * n_columns)))
             if place:
                 panel.set_yticklabels([])
                 panel.set_ylabel("")
@@ -101,8 +110,10 @@ def draw_panel(
         draw_cell(table, panel, (x, y), cell, found.get(cell), colours)
     panel.set_xlim(-0.5, len(column.values) - 0.5)
     panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.set_xticks(range(len(column.values)), [value_text(v) for v in column.simplest_first])
-    panel.set_yticks(range(len(rows)), [value_text(v) for v in rows if v is not None] if row else [""])
+    labels = [theme.wrapped(value_text(v), COLUMN_LABEL) for v in column.simplest_first]
+    panel.set_xticks(range(len(column.values)), labels)
+    names = [theme.wrapped(value_text(v), ROW_LABEL) for v in rows if v is not None]
+    panel.set_yticks(range(len(rows)), names if row else [""])
     panel.set_xlabel(column.name)
     panel.set_ylabel(row.name if row else "", labelpad=8)
     panel.tick_params(length=0)
@@ -118,34 +129,36 @@ def draw_cell(
     found: Summary | None,
     colours: tuple[Normalize, Any],
 ) -> None:
-    """Draw one cell: colour by the mean; mean, interval, count and a mark for diverged trials as text."""
+    """Draw one cell: colour by the mean; mean, interval, count and marks for ended trials as text."""
     (x, y), (norm, cmap) = at, colours
     states = table.rows_of(cell)["state"].tolist()
-    n_diverged = states.count("diverged")
+    ended = {state: states.count(state) for state in ENDED if state in states}
     face = "#f1f3f6" if found is None else cmap(float(norm(found.mean)))
     ink = theme.INK if luminance(face) > 0.45 else "white"
     panel.add_patch(Rectangle((x - 0.48, y - 0.47), 0.96, 0.94, facecolor=face, linewidth=0))
-    if n_diverged:
-        edge = (x - 0.48, y + 0.36)
+    for state in ended.keys() & EDGES.keys():
+        drop, hatch = EDGES[state]
+        edge = (x - 0.48, y + drop)
         panel.add_patch(
-            Rectangle(edge, 0.96, 0.11, facecolor="none", edgecolor=ink, hatch="////", linewidth=0)
+            Rectangle(edge, 0.96, 0.11, facecolor="none", edgecolor=ink, hatch=hatch, linewidth=0)
         )
     if found is not None:
-        write_cell(panel, at, found, n_diverged, ink)
+        write_cell(panel, at, found, ended, ink)
         return
-    missing = f"all {n_diverged} diverged" if n_diverged and n_diverged == len(states) else "no value"
+    whole = len(ended) == 1 and sum(ended.values()) == len(states)
+    missing = f"all {len(states)} {next(iter(ended))}" if whole else "no value"
     panel.text(x, y, missing, ha="center", va="center", color=theme.MUTED, fontsize=8)
 
 
-def write_cell(panel: Axes, at: tuple[int, int], found: Summary, n_diverged: int, ink: str) -> None:
+def write_cell(panel: Axes, at: tuple[int, int], found: Summary, ended: Mapping[str, int], ink: str) -> None:
     """Write mean, interval and counts into one cell."""
     x, y = at
     lines = [(y - 0.17, f"{found.mean:.3g}", 11.0, "bold")]
     if found.ci_low is not None and found.ci_high is not None:
         lines.append((y + 0.08, f"[{found.ci_low:.3g}, {found.ci_high:.3g}]", 7.5, "normal"))
-    lines.append(
-        (y + 0.27, f"n={found.n}" + (f", {n_diverged} diverged" if n_diverged else ""), 7.0, "normal")
-    )
+    counts = [f"n={found.n}", *(f"{count} {state}" for state, count in ended.items())]
+    size = 7.0 if len(counts) < 3 else 5.5
+    lines.append((y + 0.27, ", ".join(counts), size, "normal"))
     for height, text, size, weight in lines:
         panel.text(x, height, text, ha="center", va="center", color=ink, fontsize=size, fontweight=weight)
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from analysis.table import SweepTable
+from analysis.table import Axis, SweepTable
 from search_spaces.domains import Value, value_text
+from sweeps.study import ARM, POINTS, Study
 
+BUDGET = (
+    "sampler",
+    "scheduler",
+    "max_trials",
+    "finalists",
+    "guard_audit",
+)  # parts of a study that only a search has
 MOST_SEEDS_PROPOSED = 12  # beyond it a follow-up would rather ask another question
 
 
@@ -29,6 +38,11 @@ class FollowUp:
         metric: Metric of the objective.
         mode: Direction of the objective.
         analysis: Module of `analysis` that answers it.
+        arms: Settings of several parameters by the name of the arm.
+        search: Searched parameters with their bounds or options.
+        budget: How a search spends its trials: sampler, scheduler, max_trials, finalists.
+        objectives: Metric and mode of every objective of a search with several.
+        guards: Arguments of every guard, None to leave them to the study's default.
     """
 
     name: str
@@ -42,18 +56,28 @@ class FollowUp:
     metric: str
     mode: str
     analysis: str
+    arms: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    search: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    budget: Mapping[str, Value] = field(default_factory=dict)
+    objectives: tuple[tuple[str, str], ...] = ()
+    guards: tuple[Mapping[str, Any], ...] | None = None
 
     @property
     def n_trials(self) -> int:
-        """Number of trials: cells times seeds."""
-        cells = 1
-        for values in self.grid.values():
-            cells *= len(values)
-        return cells * len(self.seeds)
+        """Number of trials: cells times seeds; of a search its points, and its finalists on further seeds."""
+        n_cells = math.prod(len(values) for values in (*self.grid.values(), self.arms or (None,)))
+        if not self.search:
+            return n_cells * len(self.seeds)
+        if "max_trials" in self.budget:
+            return int(self.budget["max_trials"])
+        finalists = int(self.budget.get("finalists", Study.finalists))
+        return n_cells * (max(POINTS, finalists) + finalists * (len(self.seeds) - 1))
 
     def as_json(self) -> dict[str, Any]:
-        """Return the study as it stands in ``report.json``."""
-        return {**asdict(self), "n_trials": self.n_trials}
+        """Return the study as it stands in ``report.json``, with those parts of a search that it has."""
+        optional = ("arms", "search", "budget", "objectives", "guards")
+        told = {name: value for name, value in asdict(self).items() if value or name not in optional}
+        return {**told, "n_trials": self.n_trials}
 
 
 def propose(
@@ -75,13 +99,15 @@ def propose(
         seeds: Number of seeds, those of the sweep when None.
 
     Returns:
-        None when the records do not say enough of the study to run it again: family, objective, epochs.
+        None when the records do not say enough of the study to run it again: family, objective, epochs, arms.
     """
     study = table.study
     if table.objective is None or not study.get("family") or not study.get("epochs"):
         return None
-    settings = {axis.name: axis.simplest_first for axis in table.axes}
-    settings |= {name: tuple(values) for name, values in (grid or {}).items()}
+    settings, search, arms = varied(table, grid or {})
+    if ARM in settings:
+        return None
+    n_extra = max(0, (seeds or 0) - len(seeds_of(table)))
     kept = {name: value for name, value in (study.get("fixed") or {}).items() if name not in settings}
     return FollowUp(
         name=f"{study.get('name', 'study')}_{suffix}"[:100],
@@ -95,6 +121,73 @@ def propose(
         metric=table.objective.metric,
         mode=table.objective.mode,
         analysis=study.get("analysis") or "grid",
+        arms=arms,
+        search=search,
+        budget=budget_of(study, math.prod(map(len, (*settings.values(), arms or (None,)))), n_extra)
+        if search
+        else {},
+        objectives=tuple((item.metric, item.mode) for item in table.objectives if search),
+        guards=recorded_guards(study),
+    )
+
+
+def varied(
+    table: SweepTable, changed: Mapping[str, Sequence[Value]]
+) -> tuple[dict[str, tuple[Value, ...]], dict[str, tuple[Value, ...]], dict[str, Mapping[str, Value]]]:
+    """Return what a follow-up varies: values of the grid, ranges of the search, and arms.
+
+    Args:
+        table: The sweep that it follows.
+        changed: Parameters that change; the others stay as they were swept.
+    """
+    ranges = {axis.name: searched_range(axis) for axis in table.searched}
+    settings = {axis.name: axis.simplest_first for axis in table.gridded} | ranges
+    settings |= {name: tuple(values) for name, values in changed.items()}
+    search = {name: settings.pop(name) for name in ranges if is_searched(table, name, settings[name])}
+    arms = kept_arms(table.study, settings.pop(ARM, ())) if table.study.get("arms") else {}
+    return settings, search, arms
+
+
+def searched_range(axis: Axis) -> tuple[Value, ...]:
+    """Return the bounds of a searched parameter in the type of its values, or its options."""
+    if not axis.ranged:
+        return axis.values
+    whole = all(isinstance(value, int) for value in axis.values)
+    return tuple(int(bound) if whole else bound for bound in axis.bounds)
+
+
+def is_searched(table: SweepTable, name: str, values: Sequence[Value]) -> bool:
+    """Return whether the values of a searched parameter are still a range or options, not a grid or one value."""
+    axis = table.axis(name)
+    return axis is not None and (len(values) == 2 if axis.ranged else len(values) > 1)
+
+
+def kept_arms(study: Mapping[str, Any], names: Sequence[Value]) -> dict[str, Mapping[str, Value]]:
+    """Return the recorded arms with these names."""
+    return {name: params for name, params in study["arms"].items() if name in names}
+
+
+def budget_of(study: Mapping[str, Any], n_groups: int, n_extra: int) -> dict[str, Value]:
+    """Return what the recorded search spends its trials on, with more where finalists run on more seeds.
+
+    Args:
+        study: The study as recorded.
+        n_groups: Points of the grid.
+        n_extra: Further seeds of each finalist.
+    """
+    found = {name: study[name] for name in BUDGET if study.get(name) is not None}
+    if "max_trials" in found:
+        found["max_trials"] += n_groups * n_extra * int(found.get("finalists", Study.finalists))
+    return found
+
+
+def recorded_guards(study: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...] | None:
+    """Return the arguments of the study's guards; None where the records know of none and nothing was searched."""
+    guards = study.get("guards")
+    if not guards and not study.get("search"):
+        return None
+    return tuple(
+        {name: value for name, value in guard.items() if value is not None} for guard in guards or ()
     )
 
 
@@ -119,28 +212,86 @@ def proposal_for_seeds(table: SweepTable, seeds: int | None, reason: str) -> Fol
 
 def study_text(follow_up: FollowUp) -> str:
     """Return the follow-up as the text of a study file, which defines ``STUDY`` and runs by itself."""
-    grid = "".join(f"\n        {literal(name)}: {literal(v)}," for name, v in follow_up.grid.items())
-    settings = ", ".join(f"{literal(name)}: {literal(v)}" for name, v in follow_up.fixed.items())
-    fixed = f"\n    fixed={{{settings}}}," if settings else ""
+    objective = f"Objective({literal(follow_up.metric)}, mode={literal(follow_up.mode)})"
     lines = [
         f"    name={literal(follow_up.name)},",
         f"    family={literal(follow_up.family)},",
         f"    question={literal(follow_up.question)},",
-        f"    grid={{{grid}\n    }},{fixed}",
+        *varied_lines(follow_up),
         f"    seeds={literal(follow_up.seeds)},",
         f"    epochs={follow_up.epochs},",
-        f"    objective=Objective({literal(follow_up.metric)}, mode={literal(follow_up.mode)}),",
+        f"    objective={objective},",
+        *search_lines(follow_up),
         f"    analysis={literal(follow_up.analysis)},",
     ]
-    swept = "; ".join(f"{k} in {', '.join(map(value_text, v))}" for k, v in follow_up.grid.items())
+    imports = "from trainables.guard import Guard\n" if follow_up.guards else ""
     return (
         f'"""{docstring(follow_up.question)}\n\n{docstring(follow_up.reason)}\n'
-        f"{follow_up.n_trials} trials: {docstring(swept)}; {len(follow_up.seeds)} seeds.\n"
+        f"{follow_up.n_trials} trials: {docstring(varied_text(follow_up))}; {len(follow_up.seeds)} seeds.\n"
         'Run: sweeps run next_study.py\n"""\n\n'
-        "from sweeps.study import Objective, Study\n\n"
+        f"from sweeps.study import Objective, Study\n{imports}\n"
         "STUDY = Study(\n" + "\n".join(lines) + "\n)\n\n"
         'if __name__ == "__main__":\n    from sweeps.__main__ import main\n\n    main(STUDY)\n'
     )
+
+
+def varied_text(follow_up: FollowUp) -> str:
+    """Return what varies, in words."""
+    listed = [f"{k} in {', '.join(map(value_text, v))}" for k, v in follow_up.grid.items()]
+    arms = [f"{ARM} in {', '.join(follow_up.arms)}"] if follow_up.arms else []
+    ranges = [
+        f"{name} from {value_text(v[0])} to {value_text(v[1])}"
+        if is_range(v)
+        else f"{name} among {', '.join(map(value_text, v))}"
+        for name, v in follow_up.search.items()
+    ]
+    return "; ".join([*arms, *listed, *ranges])
+
+
+def is_range(values: Sequence[Value]) -> bool:
+    """Return whether the two values of a searched parameter are bounds."""
+    return len(values) == 2 and not any(isinstance(value, str | bool) for value in values)
+
+
+def varied_lines(follow_up: FollowUp) -> list[str]:
+    """Return the lines of a study file that say what varies and what is fixed."""
+    found = [
+        mapping_line(name, getattr(follow_up, name))
+        for name in ("grid", "search")
+        if getattr(follow_up, name)
+    ]
+    arms = "".join(
+        f"\n        {literal(arm)}: {mapping_literal(params)}," for arm, params in follow_up.arms.items()
+    )
+    found += [f"    arms={{{arms}\n    }},"] if arms else []
+    return [*found, f"    fixed={mapping_literal(follow_up.fixed)},"] if follow_up.fixed else found
+
+
+def search_lines(follow_up: FollowUp) -> list[str]:
+    """Return the lines of a study file that say how a search goes about and which rules end a trial."""
+    found = [f"    {name}={literal(value)}," for name, value in follow_up.budget.items()]
+    if follow_up.objectives:
+        named = ", ".join(
+            f"Objective({literal(m)}, mode={literal(mode)})" for m, mode in follow_up.objectives
+        )
+        found.insert(0, f"    objectives=({named}),")
+    if follow_up.guards is None:
+        return found
+    rules = [
+        f"Guard({', '.join(f'{k}={literal(v)}' for k, v in guard.items())})" for guard in follow_up.guards
+    ]
+    return [*found, f"    guards=({', '.join(rules)}{',' if rules else ''}),"]
+
+
+def mapping_line(name: str, values: Mapping[str, Sequence[Value]]) -> str:
+    """Return one argument of a study file that maps parameters to values, a line each."""
+    lines = "".join(f"\n        {literal(key)}: {literal(v)}," for key, v in values.items())
+    return f"    {name}={{{lines}\n    }},"
+
+
+def mapping_literal(values: Mapping[str, Value]) -> str:
+    """Return a mapping as Python source on one line."""
+    return f"{{{', '.join(f'{literal(name)}: {literal(value)}' for name, value in values.items())}}}"
 
 
 def literal(value: Value | Sequence[Value]) -> str:

@@ -28,7 +28,7 @@ def figure_metrics(table: SweepTable) -> list[str]:
 
 def contrasts(table: SweepTable) -> list[Contrast]:
     """Return all pairs of levels of every axis on the objective."""
-    if table.objective is None:
+    if table.objective is None or table.is_search:
         return []
     found = [
         level_contrast(table, table.objective.metric, axis.name, pair, objective_kind(table))
@@ -47,9 +47,14 @@ def objective_kind(table: SweepTable) -> Kind:
 
 
 def findings(table: SweepTable, effects: Mapping[str, Effect]) -> list[Finding]:
-    """Return for every axis whether it has an effect, and its best level."""
+    """Return for every axis whether it has an effect, and its best level.
+
+    Nothing of a search: its cells share no levels, and `analysis.search` says what it found.
+    """
     if table.objective is None:
         return [not_applicable("effect_of_any_axis", "The records name no objective.")]
+    if table.is_search:
+        return []
     found = []
     for axis in table.axes:
         found += [

@@ -30,10 +30,11 @@ def level_contrast(
         within: Levels of other axes to stay within.
 
     Returns:
-        None when the sweep lacks the axis or one of the levels.
+        None when the sweep lacks the axis or one of the levels, or searched the axis: what a sampler chose
+        are no levels.
     """
     swept, inside = table.axis(axis), within or {}
-    if swept is None or any(value not in swept.values for value in pair):
+    if swept is None or swept.searched or any(value not in swept.values for value in pair):
         return None
     blocks = tuple(
         {cell: 1.0, moved(table, cell, swept, pair[1]): -1.0}
@@ -102,9 +103,9 @@ def moved(table: SweepTable, cell: CellKey, axis: Axis, value: Value) -> CellKey
 
 
 def level_pairs(table: SweepTable, axis: str) -> list[tuple[Value, Value]]:
-    """Return all pairs of levels (more complex, simpler) of one axis."""
+    """Return all pairs of levels (more complex, simpler) of one axis; none of an axis that was searched."""
     swept = table.axis(axis)
-    simple_first = itertools.combinations(swept.simplest_first, 2) if swept else ()
+    simple_first = itertools.combinations(swept.simplest_first, 2) if swept and not swept.searched else ()
     return [(second, first) for first, second in simple_first]
 
 

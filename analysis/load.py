@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ import pyarrow as pa
 
 from analysis.table import Axis, Meaning, SweepTable
 from search_spaces.domains import Value, value_text
-from sweeps.records import HISTORY_SCHEMA, STATES, Records, RecordsError, TrialRow, read_records
+from sweeps.records import (
+    HISTORY_SCHEMA,
+    RESERVED_COLUMNS,
+    STATES,
+    Records,
+    RecordsError,
+    TrialRow,
+    read_records,
+)
 from sweeps.study import Objective
 
 SECTIONS = ("sweep_id", "study", "axes", "metrics", "baselines", "provenance")
@@ -40,6 +49,7 @@ def load_table(records: Records) -> SweepTable:
     trials = trials_frame(records.trials.values(), study)
     axes = read_axes(sweep, study, trials)
     axes = with_recorded_values(axes, trials, problems)
+    problems += absent_values(axes, trials)
     history = history_frame(records.history)
     objective = read_objective(study, problems)
     selected = selected_epochs(history, objective)
@@ -58,6 +68,7 @@ def load_table(records: Records) -> SweepTable:
         params=sweep.get("params") or {},
         provenance=sweep.get("provenance") or {},
         problems=problems,
+        objectives=read_objectives(study, objective),
     )
 
 
@@ -96,7 +107,7 @@ def value_order(value: Value) -> tuple[bool, Value]:
 
 def read_axes(sweep: Mapping[str, Any], study: Mapping[str, Any], trials: pd.DataFrame) -> tuple[Axis, ...]:
     """Return the swept parameters from ``axes``, else from the study's grid, else from the trials."""
-    fixed = {"trial_id", "cell", "seed", "state", "n_epochs", "wall_s", "error"}
+    fixed = set(RESERVED_COLUMNS)
     described = sweep.get("axes") or {name: {"values": list(v)} for name, v in study.get("grid", {}).items()}
     if not described:
         described = {name: {"values": []} for name in trials.columns if name not in fixed}
@@ -107,11 +118,20 @@ def read_axes(sweep: Mapping[str, Any], study: Mapping[str, Any], trials: pd.Dat
             f"The trials have no {missing!r}. Give trials.parquet one column per swept parameter, "
             "and name them under 'axes' in sweep.json."
         )
-    return tuple(read_axis(name, described[name]) for name in described)
+    ranges = study.get("search") or {}
+    return tuple(read_axis(name, described[name], ranges.get(name)) for name in described)
 
 
-def read_axis(name: str, described: Mapping[str, Any]) -> Axis:
-    """Return one axis of ``sweep.json``; its scale follows from the values when it is not said."""
+def read_axis(name: str, described: Mapping[str, Any], searched: Any = None) -> Axis:
+    """Return one axis of ``sweep.json``; its scale follows from the values when it is not said.
+
+    Args:
+        name: The parameter.
+        described: Its entry under ``axes``.
+        searched: Its entry under ``search`` of the study, None when a grid lists its values.
+    """
+    if described.get("searched") or searched:
+        return searched_axis(name, described, searched if isinstance(searched, Mapping) else {})
     values = tuple(described.get("values") or ())
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     return Axis(
@@ -124,6 +144,23 @@ def read_axis(name: str, described: Mapping[str, Any]) -> Axis:
     )
 
 
+def searched_axis(name: str, described: Mapping[str, Any], ranges: Mapping[str, Any]) -> Axis:
+    """Return an axis that a sampler explored, without values: those are in the trials."""
+    bounds = [described.get(end, ranges.get(end)) for end in ("low", "high")]
+    low, high = (None if bound is None else float(bound) for bound in bounds)
+    ranged = "log" if ranges.get("log") else "linear" if low is not None else "category"
+    return Axis(
+        name=name,
+        values=tuple(ranges.get("options") or ()),
+        scale=described.get("scale") or ranged,
+        meaning=described.get("meaning") or "",
+        weight=bool(described.get("weight")),
+        searched=True,
+        low=low,
+        high=high,
+    )
+
+
 def with_recorded_values(
     axes: tuple[Axis, ...], trials: pd.DataFrame, problems: list[str]
 ) -> tuple[Axis, ...]:
@@ -131,7 +168,7 @@ def with_recorded_values(
     complete = []
     for axis in axes:
         extra = sorted(set(trials[axis.name].dropna()) - set(axis.values), key=value_order)
-        if extra and axis.values:
+        if extra and axis.values and not axis.searched:
             listed = ", ".join(value_text(value) for value in extra)
             problems.append(f"Trials have {axis.name}={listed}, which sweep.json does not list.")
         ranks = (
@@ -139,10 +176,14 @@ def with_recorded_values(
             if axis.simplicity
             else ()
         )
-        complete.append(
-            Axis(axis.name, axis.values + tuple(extra), axis.scale, ranks, axis.meaning, axis.weight)
-        )
+        complete.append(replace(axis, values=axis.values + tuple(extra), simplicity=ranks))
     return tuple(complete)
+
+
+def absent_values(axes: tuple[Axis, ...], trials: pd.DataFrame) -> list[str]:
+    """Return which axes some trials have no value on: such trials are in no cell."""
+    counts = {axis.name: int(trials[axis.name].isna().sum()) for axis in axes}
+    return [f"{count} trial(s) have no {name}; they are left out." for name, count in counts.items() if count]
 
 
 def read_objective(study: Mapping[str, Any], problems: list[str]) -> Objective | None:
@@ -156,6 +197,18 @@ def read_objective(study: Mapping[str, Any], problems: list[str]) -> Objective |
     if described.get("mode") not in {"min", "max"}:
         problems.append("The objective has no mode; a smaller value is taken as better.")
     return Objective(described["metric"], "max" if described.get("mode") == "max" else "min")
+
+
+def read_objectives(study: Mapping[str, Any], objective: Objective | None) -> tuple[Objective, ...]:
+    """Return all objectives of a search, the one that selects epochs first; nothing when there is only that one."""
+    listed = [item for item in study.get("objectives") or () if item.get("metric")]
+    named = {
+        item["metric"]: Objective(item["metric"], "max" if item.get("mode") == "max" else "min")
+        for item in listed
+    }
+    if objective is None or len(named) < 2:
+        return ()
+    return (objective, *(other for metric, other in named.items() if metric != objective.metric))
 
 
 def read_meanings(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Meaning]:

@@ -1,4 +1,10 @@
-"""One cell to take, or none: the simplest of those that the seeds cannot tell from the best."""
+"""One cell to take, or none: the simplest of those that the seeds cannot tell from the best.
+
+Not to be told from the best is not enough: a cell whose seeds scatter widely, as when one of five escapes what
+holds the others, has a simultaneous interval that tells it from nothing, and would win by its noise. So a cell is
+taken for its simplicity only if its own, unadjusted 95 % interval, too, includes "no difference" from the best, or
+if it is shown to be the same within the margin.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.cells import Summary, summaries
-from analysis.effects import Contrast, Effect
+from analysis.effects import Contrast, Effect, estimate_singly
 from analysis.findings import Finding
 from analysis.follow_up import FollowUp, proposal_for_seeds, propose
 from analysis.grid import objective_kind
 from analysis.pareto import Front
-from analysis.table import CellKey, SweepTable
+from analysis.table import Axis, CellKey, SweepTable
 from search_spaces.domains import Value
+from sweeps.study import ARM
 
 
 @dataclass(frozen=True)
@@ -98,12 +105,16 @@ class Recommendation:
 
 
 def ranked_cells(table: SweepTable) -> list[CellKey]:
-    """Return cells with the objective from best to worst; geometric means where the objective is a ratio."""
+    """Return cells with the objective from best to worst; geometric means where the objective is a ratio.
+
+    Of a search only those that comparisons may rest on: `SweepTable.contenders`.
+    """
     if table.objective is None:
         return []
     as_ratio = objective_kind(table) == "ratio"
-    means = {}
-    for cell, seeds in table.values(table.objective.metric).items():
+    means, values = {}, table.values(table.objective.metric)
+    for cell in table.contenders(table.objective.metric):
+        seeds = values[cell]
         means[cell] = sum(math.log(v) if as_ratio else v for v in seeds.values()) / len(seeds)
     return sorted(means, key=lambda cell: means[cell], reverse=table.objective.mode == "max")
 
@@ -136,16 +147,20 @@ def recommend(
     best = ranked[0]
     against = {cell: effects[best_contrast(table, best, cell).id] for cell in ranked[1:]}
     like_best = [best, *(cell for cell, effect in against.items() if not effect.differs)]
-    chosen = min(like_best, key=lambda cell: (complexity(table, cell), ranked.index(cell)))
+    conflict = front is not None and front.conflict
+    eligible = [best, *close_to_best(table, like_best, against)]
+    simplest = min(eligible, key=lambda cell: (complexity(table, cell), ranked.index(cell)))
+    at_knee = knee_of_objectives(table, front)
+    chosen = simplest if at_knee is None else at_knee
     runner_up = next(cell for cell in ranked if cell != chosen)
     told_apart = against[runner_up if chosen == best else chosen]
-    conflict = front is not None and front.conflict
+    why = reason(table, chosen, like_best, eligible, against.get(chosen))
     return Recommendation(
         cell=table.params_of(chosen),
         label=table.label(chosen),
         metric=table.objective.metric,
         summary=summaries(table, table.objective.metric)[chosen],
-        reason=reason(table, chosen, best, len(like_best), against.get(chosen)),
+        reason=why if front is None or at_knee is None else reason_of_knee(front),
         indistinguishable=tuple(table.label(cell) for cell in like_best),
         against_best=against.get(chosen),
         runner_up=table.label(runner_up),
@@ -158,49 +173,127 @@ def recommend(
     )
 
 
+def close_to_best(
+    table: SweepTable, like_best: Sequence[CellKey], against: Mapping[CellKey, Effect]
+) -> list[CellKey]:
+    """Return the cells besides the best that may be taken in its place, should they be simpler.
+
+    Args:
+        table: The sweep.
+        like_best: The best cell, then those that the simultaneous intervals cannot tell from it.
+        against: Every cell against the best one, with simultaneous intervals.
+    """
+    best, *others = like_best
+    single = estimate_singly(table, [best_contrast(table, best, cell) for cell in others])
+    return [cell for cell in others if against[cell].same or not single[against[cell].id].differs]
+
+
 def why_none(table: SweepTable) -> str | None:
     """Return why no cell can be recommended, None when one can."""
     if table.objective is None:
         return "The records name no objective."
-    ranked = ranked_cells(table)
+    ranked, metric = ranked_cells(table), table.objective.metric
+    most = max((len(seeds) for seeds in table.values(metric).values()), default=0)
+    if table.is_search and most == 1:
+        return (
+            "No point of the search has a second seed, and the best of many points with one seed is the "
+            "luckiest. Run its finalists on further seeds."
+        )
+    if table.is_search and len(ranked) == 1:
+        return (
+            "Only one point of the search has all its seeds: there is none to tell it from. Raise finalists."
+        )
     if len(ranked) < 2:
-        return f"Fewer than two cells have a completed trial with {table.objective.metric}."
-    if max(len(seeds) for seeds in table.values(table.objective.metric).values()) < 2:
+        return f"Fewer than two cells have a completed trial with {metric}."
+    if most < 2:
         return "One seed per cell: no difference between cells can be told from chance. Run at least 2, better 3."
     return None
 
 
-def complexity(table: SweepTable, cell: CellKey) -> int:
+def complexity(table: SweepTable, cell: CellKey) -> float:
     """Return how far a cell is from the simplest one: the steps along every axis."""
-    return sum(axis.place(value) for axis, value in zip(table.axes, cell, strict=True))
+    return sum(steps(axis, value) for axis, value in zip(table.axes, cell, strict=True))
 
 
-def reason(table: SweepTable, chosen: CellKey, best: CellKey, n_like_best: int, effect: Effect | None) -> str:
-    """Return why the cell is recommended, in words."""
+def steps(axis: Axis, value: Value) -> float:
+    """Return how far a value is from the simplest one of its axis.
+
+    Listed values are a step apart. The range of a searched weight or size is one step, the smaller end
+    the simpler; of other searched numbers, such as a learning rate, none is simpler than another. Nor is
+    one of several names without ranks, or one of several arms, which older records rank by their order.
+    """
+    if axis.name == ARM or (axis.scale == "category" and len(axis.simplicity) != len(axis.values)):
+        return 0.0
+    if not axis.ranged:
+        return axis.place(value)
+    return axis.position(value) if axis.weight or isinstance(value, int) else 0.0
+
+
+def knee_of_objectives(table: SweepTable, front: Front | None) -> CellKey | None:
+    """Return the knee when the study optimises several objectives and they want different cells."""
+    return front.knee if table.objectives and front is not None and front.conflict else None
+
+
+def reason_of_knee(front: Front) -> str:
+    """Return why the knee of several objectives is recommended, in words."""
+    return (
+        f"The objectives conflict: {len(front.cells)} cells are beaten by no other on {' and '.join(front.metrics)} "
+        "at once. This one is their knee, the closest to the best of all; the set is drawn from means, and another "
+        "of its cells is right where one objective matters more."
+    )
+
+
+def reason(
+    table: SweepTable,
+    chosen: CellKey,
+    like_best: Sequence[CellKey],
+    eligible: Sequence[CellKey],
+    effect: Effect | None,
+) -> str:
+    """Return why the cell is recommended, in words.
+
+    Args:
+        table: The sweep.
+        chosen: The recommended cell.
+        like_best: The best cell, then those that the simultaneous intervals cannot tell from it.
+        eligible: Those of them that could have been taken.
+        effect: The recommended cell against the best one, None when it is the best one.
+    """
     assert table.objective is not None
-    metric = table.objective.metric
-    if n_like_best == 1:
+    metric, best = table.objective.metric, like_best[0]
+    if len(like_best) == 1:
         return f"It has the best {metric}, and the seeds tell it from every other cell."
     if chosen == best:
-        return (
-            f"It has the best {metric} and is the simplest of the {n_like_best} cells that the seeds cannot "
-            "tell apart."
-        )
+        return f"It has the best {metric}{rank_in_words(table, like_best, eligible)}"
     worst = "" if effect is None else f" Against that cell: {effect.interval_text}."
     return (
-        f"It is the simplest of {n_like_best} cells that the seeds cannot tell from the best "
+        f"It is the simplest of {len(eligible)} cells that the seeds cannot tell from the best "
         f"({table.label(best)}); simplicity, not a difference, is the reason.{worst}"
     )
 
 
+def rank_in_words(table: SweepTable, like_best: Sequence[CellKey], eligible: Sequence[CellKey]) -> str:
+    """Return what the simplicity of the best cell, which is recommended, has to do with it."""
+    own, n = complexity(table, like_best[0]), len(like_best)
+    noisy = [table.label(c) for c in like_best if c not in eligible and complexity(table, c) < own]
+    if noisy:
+        return (
+            f". Of the {n} cells that the simultaneous intervals cannot tell apart, {', '.join(noisy)} would be "
+            'simpler, but is not taken: its own 95 % interval leaves out "no difference".'
+        )
+    if all(complexity(table, cell) == own for cell in like_best):
+        return f" of the {n} cells that the seeds cannot tell apart, none of which is simpler than another."
+    return f" and is the simplest of the {n} cells that the seeds cannot tell apart."
+
+
 def prices(table: SweepTable, chosen: CellKey, front: Front | None) -> tuple[Price, ...]:
-    """Return what the cell gives away on the two metrics that may conflict."""
+    """Return what the cell gives away on the metrics that may conflict."""
     found = []
     for place, metric in enumerate(front.metrics if front else ()):
         assert front is not None
         points = {cell: point[place] for cell, point in front.points.items()}
         if chosen in points:
-            best = min(points, key=lambda cell: points[cell])
+            best = front.best(place)
             found.append(Price(metric, points[chosen], table.label(best), points[best]))
     return tuple(found)
 
@@ -210,7 +303,9 @@ def next_study(table: SweepTable, findings: Sequence[Finding], chosen: CellKey) 
     for finding in findings:
         if finding.follow_up is not None:
             return finding.follow_up
-    open_findings = [finding for finding in findings if finding.verdict == "undecided"]
+    open_findings = [
+        finding for finding in findings if finding.verdict == "undecided" and rests_on_seeds(finding)
+    ]
     if open_findings:
         known = [finding.seeds_needed for finding in open_findings if finding.seeds_needed]
         named = ", ".join(finding.id for finding in open_findings)
@@ -218,10 +313,15 @@ def next_study(table: SweepTable, findings: Sequence[Finding], chosen: CellKey) 
     return finer_weight(table, chosen)
 
 
+def rests_on_seeds(finding: Finding) -> bool:
+    """Return whether more seeds could decide a finding: it rests on effects, not on audits or a range."""
+    return any(isinstance(item, Effect) for item in finding.evidence)
+
+
 def finer_weight(table: SweepTable, chosen: CellKey) -> FollowUp | None:
     """Return the same study with the first weight swept around the recommended value."""
     for axis, value in zip(table.axes, chosen, strict=True):
-        if axis.weight and isinstance(value, int | float) and value > 0:
+        if axis.weight and not axis.searched and isinstance(value, int | float) and value > 0:
             around = tuple(float(f"{value * factor:.3g}") for factor in (0.3, 1.0, 3.0))
             question = f"Is there a better {axis.name} near {value:g}?"
             return propose(

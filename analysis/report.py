@@ -1,4 +1,4 @@
-"""Write the answer of a sweep: report.html, report.json, cells.csv, figures, next_study.py.
+"""Write the answer of a sweep: report.html, report.json, cells.csv, a CSV per table, figures, next_study.py.
 
 Equal records give equal bytes: nothing in a report says when it was made. The page loads nothing from
 elsewhere, so it can be mailed, archived and read without a network.
@@ -6,24 +6,30 @@ elsewhere, so it can be mailed, archived and read without a network.
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import pandas as pd
 
-from analysis import curves, figures, theme
+from analysis import theme
 from analysis.answer import Answer, answer
-from analysis.cells import cells_frame
+from analysis.cells import cells_frame, shown_counts
+from analysis.exhibit import Drawing, Listing
 from analysis.follow_up import study_text
+from analysis.gallery import gallery
 from analysis.load import load_table
-from analysis.table import SweepTable, bare_name
+from analysis.table import SweepTable
 from sweeps.records import Records, write_atomically
 
+LARGEST_SVG = 400_000  # characters; a figure of many pixels is embedded as PNG instead
+COUNT_TITLES = {"n_diverged": "diverged", "n_collapsed": "collapsed", "n_pruned": "pruned"}
 SHOWN_METRICS = 8  # columns of the cell table on the page; cells.csv has all
 
 
@@ -47,51 +53,50 @@ class Report:
         return self.folder / "report.html"
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """One figure of the report.
-
-    Args:
-        name: Name of its files.
-        title: Heading.
-        how_to_read: One or two sentences.
-        alternative: What it shows, for readers who cannot see it.
-        figure: The figure.
-    """
-
-    name: str
-    title: str
-    how_to_read: str
-    alternative: str
-    figure: Figure
-
-
-def write_report(source: Records | SweepTable, folder: Path) -> Report:
+def write_report(source: Records | SweepTable, folder: Path, pictures: Sequence[Drawing] = ()) -> Report:
     """Write the report of one sweep into ``folder``, which is created, and return it.
 
     Args:
         source: Records, or the table made of them.
         folder: Folder of the report; files of an earlier report are replaced.
+        pictures: Further figures that the caller brings; they come last.
 
     Raises:
         RecordsError: If the records hold no trial.
         AnalysisError: If the study names an analysis that does not exist.
     """
     found = answer(load_table(source) if isinstance(source, Records) else source)
-    drawings = draw(found)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    shown = gallery(found, pictures)
     files = [folder / name for name in ("report.html", "report.json", "cells.csv")]
-    for drawing in drawings:
-        stem = folder / "figures" / drawing.name
-        theme.save(drawing.figure, stem)
-        files += [stem.with_suffix(".png"), stem.with_suffix(".svg")]
+    files += write_figures([item for item in shown if isinstance(item, Drawing)], folder / "figures")
+    listings = [item for item in shown if isinstance(item, Listing)]
+    files += write_listings(listings, folder)
     if found.follow_up is not None:
         files.append(folder / "next_study.py")
         write_atomically(files[-1], study_text(found.follow_up))
-    write_atomically(files[1], json.dumps(finite(found.as_json()), indent=2, allow_nan=False) + "\n")
+    data = {**found.as_json(), "listings": [vars(listing) for listing in listings]}
+    write_atomically(files[1], json.dumps(finite(data), indent=2, allow_nan=False) + "\n")
     write_atomically(files[2], cells_frame(found.table, found.cells).to_csv(index=False))
-    write_atomically(files[0], render(found, drawings, folder))
+    write_atomically(files[0], render(found, shown, folder))
     return Report(found, folder, tuple(files))
+
+
+def write_figures(drawings: Sequence[Drawing], folder: Path) -> list[Path]:
+    """Write every figure as PNG and SVG; return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stems = [folder / drawing.name for drawing in drawings]
+    for drawing, stem in zip(drawings, stems, strict=True):
+        theme.save(drawing.figure, stem)
+    return [stem.with_suffix(kind) for stem in stems for kind in (".png", ".svg")]
+
+
+def write_listings(listings: Sequence[Listing], folder: Path) -> list[Path]:
+    """Write every table as CSV; return the files."""
+    files = [folder / f"{listing.name}.csv" for listing in listings]
+    for listing, path in zip(listings, files, strict=True):
+        frame = pd.DataFrame(list(listing.rows), columns=list(listing.columns), dtype=object)
+        write_atomically(path, frame.to_csv(index=False))
+    return files
 
 
 def finite(value: Any) -> Any:
@@ -107,74 +112,17 @@ def finite(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def draw(found: Answer) -> list[Drawing]:
-    """Return the figures of a report in the order of the page."""
-    table, drawings = found.table, [heatmap_drawing(found, metric) for metric in found.figure_metrics]
-    if found.front is not None:
-        drawings.append(trade_off_drawing(found))
-    metrics = [m for m in found.figure_metrics if table.meaning(m).mode == "min"][:3]
-    if (figure := curves.loss_curves(table, metrics or found.figure_metrics[:1])) is not None:
-        drawings.append(
-            Drawing(
-                "loss_curves",
-                "Loss curves",
-                "Lines are means over seeds, bands span all seeds. A line that still falls at the end was cut short; "
-                "a band that widens is a cell whose seeds disagree.",
-                f"Curves over epochs of {', '.join(metrics)} for every cell.",
-                figure,
-            )
-        )
-    if (figure := curves.gradient_shares(table)) is not None:
-        drawings.append(
-            Drawing(
-                "gradient_shares",
-                "Who wins the gradient",
-                "Share of each weighted loss term in the gradient, before clipping. A term near 100 % decides alone "
-                "what is learned; the others only look as if they were trained.",
-                "Stacked shares of the loss terms over epochs, one panel per cell; the findings name the leaders.",
-                figure,
-            )
-        )
-    return drawings
+def embedded(drawing: Drawing, folder: Path) -> str:
+    """Return the element of one figure for the page: its SVG, or its PNG where the SVG is large."""
+    svg = (folder / f"{drawing.name}.svg").read_text(encoding="utf-8")
+    if len(svg) <= LARGEST_SVG:
+        return inline_svg(drawing, svg)
+    png = base64.b64encode((folder / f"{drawing.name}.png").read_bytes()).decode()
+    return f'<img alt="{html.escape(drawing.alternative)}" src="data:image/png;base64,{png}">'
 
 
-def heatmap_drawing(found: Answer, metric: str) -> Drawing:
-    """Return the heatmap of one metric with its text alternative."""
-    told = "; ".join(
-        f"{cell.label}: {cell.metrics[metric].mean:.3g} (n={cell.n})"
-        for cell in found.cells
-        if metric in cell.metrics
-    )
-    meaning = found.table.meaning(metric).text
-    better = "better" if found.table.meaning(metric).mode else "larger"
-    scale = "The colour scale is logarithmic. " if found.table.meaning(metric).positive else ""
-    return Drawing(
-        "heatmap_" + re.sub(r"[^A-Za-z0-9_]+", "_", bare_name(metric)),
-        metric + (f": {meaning}" if meaning else ""),
-        "Each cell: mean over seeds, its own 95 % interval, number of completed seeds; "
-        f"brighter is {better}. {scale}A hatched edge marks diverged trials, which are left out of the mean.",
-        f"Heatmap of {metric}. {told}.",
-        figures.heatmap(found.table, metric),
-    )
-
-
-def trade_off_drawing(found: Answer) -> Drawing:
-    """Return the trade-off between two metrics with its text alternative."""
-    assert found.front is not None
-    named = "; ".join(found.table.label(cell) for cell in found.front.cells)
-    return Drawing(
-        "trade_off",
-        "Trade-off",
-        "Down and left is better. Large marks are cell means, small ones seeds. Cells on the front are beaten by no "
-        "other on both metrics; the knee is the one closest to the best of both. The front is drawn from means.",
-        f"Scatter of {' against '.join(found.front.metrics)}. Pareto set: {named}.",
-        figures.trade_off(found.table, found.front),
-    )
-
-
-def inline_svg(drawing: Drawing) -> str:
+def inline_svg(drawing: Drawing, svg: str) -> str:
     """Return the figure as an SVG element for the page, with ids of its own and a text alternative."""
-    svg = theme.svg_text(drawing.figure)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{drawing.name}-', svg)
@@ -184,7 +132,26 @@ def inline_svg(drawing: Drawing) -> str:
     return f'{opening} role="img" aria-labelledby="{drawing.name}-title">{rest}'
 
 
-def render(found: Answer, drawings: list[Drawing], folder: Path) -> str:
+def entry_text(entry: str | float | int | None) -> str:
+    """Return one entry of a table for the page: four digits of a number, a dash where there is none."""
+    if entry is None or (isinstance(entry, float) and not math.isfinite(entry)):
+        return "–"
+    return f"{entry:.4g}" if isinstance(entry, float) else str(entry)
+
+
+def breakable(text: str) -> str:
+    """Return a name as markup that may break behind its underscores."""
+    from markupsafe import Markup, escape
+
+    return escape(text).replace("_", Markup("_<wbr>"))
+
+
+def anchor(identity: str) -> str:
+    """Return the id of a finding as that of an element, which may hold no space."""
+    return "finding-" + re.sub(r"\s+", "_", identity)
+
+
+def render(found: Answer, shown: Sequence[Drawing | Listing], folder: Path) -> str:
     """Return the page."""
     import jinja2
 
@@ -194,12 +161,19 @@ def render(found: Answer, drawings: list[Drawing], folder: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = dict.fromkeys([*found.figure_metrics, *(m for m in found.table.metrics if m.startswith("test/"))])
+    environment.filters |= {"entry": entry_text, "breakable": breakable, "anchor": anchor}
+    metrics = dict.fromkeys(
+        [*found.figure_metrics, *(m for m in found.table.metrics if m.startswith("test/"))]
+    )
     page = environment.get_template("report.html.j2").render(
         found=found,
         table=found.table,
-        drawings=[(drawing, inline_svg(drawing)) for drawing in drawings],
-        metrics=list(shown)[:SHOWN_METRICS],
+        exhibits=[
+            (item, embedded(item, folder / "figures") if isinstance(item, Drawing) else None)
+            for item in shown
+        ],
+        counts={name: COUNT_TITLES.get(name, name) for name in shown_counts(found.cells)},
+        metrics=list(metrics)[:SHOWN_METRICS],
         baselines=baselines_by_predictor(found.table),
         n_trials=len(found.table.trials),
         next_study=None if found.follow_up is None else study_text(found.follow_up),

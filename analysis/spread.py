@@ -180,8 +180,8 @@ def candidate_partitions(cells: list[CellKey], axes: tuple[str, ...]) -> dict[st
 
 def numbered(labels: list[Value]) -> list[int]:
     """Return the labels as numbers from 0 in the order of their first appearance."""
-    order = list(dict.fromkeys(labels))
-    return [order.index(label) for label in labels]
+    places = {label: place for place, label in enumerate(dict.fromkeys(labels))}
+    return [places[label] for label in labels]
 
 
 def two_way(frame: pd.DataFrame, cells: tuple[CellKey, ...]) -> Any:

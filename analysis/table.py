@@ -6,9 +6,11 @@ a swept weight. A trial that did not complete keeps its row, but lends its numbe
 
 from __future__ import annotations
 
-import itertools
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +34,9 @@ class Axis:
         simplicity: One rank per value, smaller is simpler.
         meaning: One line for figures.
         weight: Whether it is the factor on a loss term.
+        searched: Whether a sampler chose its values; they are then those of the trials.
+        low: Lower end of what was searched, None for options or when the records do not say.
+        high: Upper end.
     """
 
     name: str
@@ -40,8 +45,16 @@ class Axis:
     simplicity: tuple[float, ...] = ()
     meaning: str = ""
     weight: bool = False
+    searched: bool = False
+    low: float | None = None
+    high: float | None = None
 
     @property
+    def ranged(self) -> bool:
+        """Whether it was searched between two numbers."""
+        return self.searched and self.scale != "category"
+
+    @cached_property
     def simplest_first(self) -> tuple[Value, ...]:
         """The values from simple to complex; the order of the study when no ranks are known."""
         if len(self.simplicity) != len(self.values):
@@ -49,9 +62,33 @@ class Axis:
         ranked = sorted(zip(self.simplicity, range(len(self.values)), strict=True))
         return tuple(self.values[place] for _, place in ranked)
 
+    @cached_property
+    def _places(self) -> dict[Value, int]:
+        return {value: place for place, value in enumerate(self.simplest_first)}
+
     def place(self, value: Value) -> int:
         """Return the place of ``value`` from simple to complex, from 0."""
-        return self.simplest_first.index(value)
+        return self._places[value]
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The range that was searched, that of the values where the records do not say.
+
+        Raises:
+            ValueError: If it has no values.
+        """
+        numbers = [float(value) for value in self.values]
+        low = min(numbers) if self.low is None else self.low
+        return low, max(numbers) if self.high is None else self.high
+
+    def scaled(self, value: Value) -> float:
+        """Return a number on the scale on which equal steps mean equal effect."""
+        return math.log10(float(value)) if self.scale == "log" and float(value) > 0 else float(value)
+
+    def position(self, value: Value) -> float:
+        """Return where a value of a ranged axis lies, from 0 (lower end) to 1, on the scale of the axis."""
+        low, high = (self.scaled(bound) for bound in self.bounds)
+        return (self.scaled(value) - low) / (high - low) if high > low else 0.0
 
 
 @dataclass(frozen=True)
@@ -73,8 +110,9 @@ class SweepTable:
         study: The study as recorded: name, family, question, grid, fixed, seeds, epochs, analysis.
         axes: Swept parameters, in the order of the study.
         objective: Selects epoch and cell; None when the records name none.
+        objectives: All that a search optimises together, the objective first; empty when there is one.
         trials: One row per trial: trial_id, cell, seed, state, n_epochs, wall_s, error, epoch (the selected
-            one, missing when there is none), one column per axis and one per metric.
+            one, missing when there is none), guard, guard_epoch, point, one column per axis and one per metric.
         history: trial_id, epoch, metric, value; finite values only.
         meanings: Meanings by metric name without the split.
         baselines: Numbers of predictors without training, ``<predictor>/<metric>``.
@@ -94,33 +132,86 @@ class SweepTable:
     params: Mapping[str, Value] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    objectives: tuple[Objective, ...] = ()
+    _index: _Index | None = field(default=None, repr=False, compare=False)
 
     def axis(self, name: str) -> Axis | None:
         """Return the axis called ``name``, None when it was not swept."""
         return next((axis for axis in self.axes if axis.name == name), None)
 
     @property
+    def searched(self) -> tuple[Axis, ...]:
+        """The axes whose values a sampler chose; empty for a grid."""
+        return tuple(axis for axis in self.axes if axis.searched)
+
+    @property
+    def gridded(self) -> tuple[Axis, ...]:
+        """The axes whose values the study lists."""
+        return tuple(axis for axis in self.axes if not axis.searched)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether some axis was searched."""
+        return bool(self.searched)
+
+    @property
+    def _cells(self) -> _Index:
+        """Rows by cell; made anew when the trials are another table."""
+        if self._index is None or self._index.trials is not self.trials:
+            self._index = _Index(self.trials, self.axes)
+        return self._index
+
+    @property
     def cells(self) -> list[CellKey]:
         """Every cell that has a trial, simplest first, the first axis outermost."""
-        present = set(self.trials[[axis.name for axis in self.axes]].itertuples(index=False, name=None))
-        grid = itertools.product(*(axis.simplest_first for axis in self.axes))
-        return [cell for cell in grid if cell in present]
+        return list(self._cells.rows)
 
     def rows_of(self, cell: CellKey) -> pd.DataFrame:
         """Return the trials of one cell."""
-        mask = np.ones(len(self.trials), dtype=bool)
-        for axis, value in zip(self.axes, cell, strict=True):
-            mask &= (self.trials[axis.name] == value).to_numpy()
-        return self.trials[mask]
+        return self.trials.iloc[self._cells.rows.get(cell, [])]
+
+    def grid_point(self, cell: CellKey) -> CellKey:
+        """Return the part of a cell that was not searched."""
+        return tuple(value for axis, value in zip(self.axes, cell, strict=True) if not axis.searched)
+
+    def contenders(self, metric: str) -> list[CellKey]:
+        """Return the cells that comparisons may rest on.
+
+        In a grid all cells with a value. In a search those with the most seeds, once any has two: the best
+        of many points with one seed each is the luckiest, not the best.
+        """
+        counts = {cell: len(seeds) for cell, seeds in self.values(metric).items()}
+        most = max(counts.values(), default=0)
+        return [cell for cell, n in counts.items() if not self.is_search or most < 2 or n == most]
 
     def label(self, cell: CellKey) -> str:
-        """Return the name of a cell for people: ``vq, globals_beta 10``."""
-        return ", ".join(self.level(axis, value) for axis, value in zip(self.axes, cell, strict=True))
+        """Return the name of a cell for people: ``vq, globals_beta 10``; no two cells share one.
 
-    def level(self, axis: Axis, value: Value) -> str:
-        """Return the name of one value; without the axis when only one axis has words for values."""
-        words = sum(isinstance(other.values[0], str) for other in self.axes)
-        return str(value) if isinstance(value, str) and words == 1 else f"{axis.name} {value_text(value)}"
+        Searched numbers are named by three digits, by all of them where cells would else be called the same.
+        """
+        short = self._joined(cell, digits=3)
+        if not self.is_search:
+            return short
+        if self._cells.names is None:
+            self._cells.names = Counter(self._joined(other, digits=3) for other in self._cells.rows)
+        return short if self._cells.names[short] < 2 else self._joined(cell)
+
+    def _joined(self, cell: CellKey, digits: int | None = None) -> str:
+        return ", ".join(self.level(axis, value, digits) for axis, value in zip(self.axes, cell, strict=True))
+
+    def level(self, axis: Axis, value: Value, digits: int | None = None) -> str:
+        """Return the name of one value; without the axis when only one axis has words for values.
+
+        Args:
+            axis: The axis.
+            value: Its value.
+            digits: Significant digits of a searched number, all when None.
+        """
+        words = sum(isinstance(other.values[0], str) for other in self.axes if other.values)
+        if isinstance(value, str) and words == 1:
+            return value
+        rounded = axis.ranged and digits is not None and isinstance(value, float)
+        return f"{axis.name} {f'{value:.{digits}g}' if rounded else value_text(value)}"
 
     def params_of(self, cell: CellKey) -> dict[str, Value]:
         """Return the swept parameters of a cell by name."""
@@ -142,14 +233,14 @@ class SweepTable:
         """Return finite values of completed trials by cell and seed; empty for an unknown metric."""
         if metric not in self.trials.columns:
             return {}
-        rows = self.trials[(self.trials["state"] == "complete") & np.isfinite(self.trials[metric])]
-        names = [axis.name for axis in self.axes]
-        found: dict[CellKey, dict[int, float]] = {}
-        for values, seed, value in zip(
-            rows[names].itertuples(index=False, name=None), rows["seed"], rows[metric], strict=True
-        ):
-            found.setdefault(values, {})[int(seed)] = float(value)
-        return {cell: found[cell] for cell in self.cells if cell in found}
+        counted = (self.trials["state"] == "complete") & np.isfinite(self.trials[metric])
+        by_row = dict(zip(np.flatnonzero(counted), self.trials.loc[counted, metric], strict=True))
+        seeds = self.trials["seed"].to_numpy()
+        found = {
+            cell: {int(seeds[row]): float(by_row[row]) for row in rows if row in by_row}
+            for cell, rows in self._cells.rows.items()
+        }
+        return {cell: by_seed for cell, by_seed in found.items() if by_seed}
 
     def mean(self, metric: str, cell: CellKey) -> float | None:
         """Return the mean over the seeds of one cell, None when no completed trial has the metric."""
@@ -159,12 +250,37 @@ class SweepTable:
     @property
     def n_seeds(self) -> int:
         """The largest number of completed seeds in a cell."""
-        complete = self.trials[self.trials["state"] == "complete"]
-        return max((len(rows) for rows in self._groups(complete)), default=0)
+        complete = (self.trials["state"] == "complete").to_numpy()
+        return max((int(complete[rows].sum()) for rows in self._cells.rows.values()), default=0)
 
-    def _groups(self, rows: pd.DataFrame) -> Sequence[pd.DataFrame]:
-        names = [axis.name for axis in self.axes]
-        return [group for _, group in rows.groupby(names)] if names and len(rows) else []
+
+class _Index:
+    """The rows of every cell, simplest cell first; a row without a value on some axis is in none.
+
+    Args:
+        trials: The trials; the index is of this very table.
+        axes: The swept parameters.
+    """
+
+    def __init__(self, trials: pd.DataFrame, axes: Sequence[Axis]) -> None:
+        self.trials = trials
+        self.names: Counter[str] | None = None
+        columns = [trials[axis.name] for axis in axes]
+        rows: dict[CellKey, list[int]] = {}
+        for row, values in enumerate(zip(*columns, strict=True)):
+            if not any(value is None or value != value for value in values):
+                rows.setdefault(values, []).append(row)
+        order = sorted(rows, key=lambda cell: self.place(axes, cell))
+        named = {
+            cell: tuple(axis.simplest_first[i] for axis, i in zip(axes, self.place(axes, cell), strict=True))
+            for cell in order
+        }
+        self.rows = {named[cell]: rows[cell] for cell in order}
+
+    @staticmethod
+    def place(axes: Sequence[Axis], cell: CellKey) -> tuple[int, ...]:
+        """Return the place of a cell along every axis."""
+        return tuple(axis.place(value) for axis, value in zip(axes, cell, strict=True))
 
 
 def bare_name(metric: str) -> str:

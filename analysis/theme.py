@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +78,16 @@ def shade(colour: str, strength: float) -> tuple[float, float, float]:
     rgb = np.array(mpl.colors.to_rgb(colour))
     r, g, b = 1 - strength * (1 - rgb)
     return float(r), float(g), float(b)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return a label in lines of at most ``width`` characters where its words and parts allow it."""
+    lines = [""]
+    for part in re.findall(r"[^\s_,/=-]+[_,/=-]*\s*|\S", text):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def save(figure: Figure, stem: Path) -> None:

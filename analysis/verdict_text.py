@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis import theme
 from analysis.answer import Answer
-from analysis.cells import Summary
+from analysis.cells import Summary, shown_counts
 from analysis.effects import Effect
 from analysis.findings import Finding
 from analysis.report import Report, baselines_by_predictor
+from analysis.verdicts import VerdictTable
 
 STYLES = {
     "supported": "bold green",
@@ -20,7 +23,11 @@ STYLES = {
     "undecided": "bold yellow",
     "not_applicable": "dim",
 }
+SHORT = {"supported": "yes", "rejected": "no", "undecided": "open", "not_applicable": "–"}
 SHOWN_METRICS = 5
+CLAIM_WIDTH = (
+    11  # characters above a column of verdicts: nine claims and the names of arms fit in 140 columns
+)
 SHOWN_EFFECTS = 3  # per finding; the report has all
 
 
@@ -33,6 +40,7 @@ def report_text(report: Report) -> RenderableType:
         Text(),
         findings_text(found),
         Text(),
+        *(verdict_text(shared) for shared in found.verdict_tables),
         *problems,
         recommendation_text(found),
         files_text(report),
@@ -43,20 +51,23 @@ def cell_table(found: Answer) -> Table:
     """Return the cells with mean ± half-width of their intervals, counts, and the baselines below."""
     metrics = found.figure_metrics[:SHOWN_METRICS]
     table = Table(title=found.table.study.get("name"), title_justify="left", header_style="bold")
+    counts = shown_counts(found.cells)
     table.add_column("cell")
-    for name in ("n", "diverged", *metrics):
+    for name in (*(name.removeprefix("n_") for name in counts), *metrics):
         table.add_column(name, justify="right", overflow="fold")
     chosen = found.recommendation.label if found.recommendation else None
-    for cell in found.cells:
+    for cell in found.shown_cells:
         values = [summary_text(cell.metrics.get(metric)) for metric in metrics]
-        diverged = str(cell.n_diverged) if cell.n_diverged else ""
-        table.add_row(
-            cell.label, str(cell.n), diverged, *values, style="bold" if cell.label == chosen else ""
+        told = [str(cell.n), *(str(cell.counts[name] or "") for name in counts[1:])]
+        table.add_row(cell.label, *told, *values, style="bold" if cell.label == chosen else "")
+    if len(found.shown_cells) < len(found.cells):
+        table.caption = (
+            f"{len(found.cells) - len(found.shown_cells)} points of the search with fewer seeds: cells.csv"
         )
     for predictor, known in baselines_by_predictor(found.table).items():
         if any(metric in known for metric in metrics):
             values = [f"{known[metric]:.4g}" if metric in known else "" for metric in metrics]
-            table.add_row(f"{predictor} (baseline)", "", "", *values, style="dim")
+            table.add_row(f"{predictor} (baseline)", *("" for _ in counts), *values, style="dim")
     return table
 
 
@@ -69,14 +80,31 @@ def summary_text(summary: Summary | None) -> str:
 
 
 def findings_text(found: Answer) -> Table:
-    """Return every finding: verdict, statement, its first intervals and advice."""
+    """Return every finding that stands alone: verdict, statement, its first intervals and advice."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for finding in found.findings:
+    for finding in found.lone_findings:
         verdict = Text(finding.verdict.replace("_", " "), style=STYLES[finding.verdict])
         grid.add_row(verdict, finding_text(finding))
     return grid
+
+
+def verdict_text(shared: VerdictTable) -> Table:
+    """Return the verdicts of findings that share a table, without their statements."""
+    table = Table(title=shared.title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    table.pad_edge, table.collapse_padding = False, True
+    table.caption = (
+        "yes: supported, no: rejected, open: undecided, –: not applicable; statements: report.html"
+    )
+    table.caption_justify = "left"
+    table.add_column(shared.noun, overflow="fold")
+    for kind in shared.kinds:
+        table.add_column(theme.wrapped(kind, CLAIM_WIDTH), overflow="fold")
+    for subject, by_kind in shared.rows.items():
+        verdicts = [by_kind[kind].verdict if kind in by_kind else "not_applicable" for kind in shared.kinds]
+        table.add_row(Text(subject), *(Text(SHORT[verdict], style=STYLES[verdict]) for verdict in verdicts))
+    return table
 
 
 def finding_text(finding: Finding) -> Group:

@@ -13,7 +13,7 @@ import numpy as np
 from search_spaces.globals_autoencoder import SPACE
 from sweeps.plan import axes_of
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
-from sweeps.study import load_study
+from sweeps.study_files import load_study
 
 METRICS = {
     "rec_tokens": {"mode": "min", "positive": True, "meaning": "masked token error", "unit": ""},

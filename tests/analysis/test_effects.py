@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.effects import Contrast, estimate
+from analysis.effects import Contrast, estimate, estimate_singly
 from analysis.power import seeds_to_decide
 from analysis.spread import Estimate, fit_spread
 
@@ -150,3 +150,22 @@ def test_an_effect_says_itself_in_words(planted):
     text = estimate(planted(), [contrast])["x"].text
     assert text.startswith("valid/rec_globals, beta 1 against beta 0: falls to 0.0")
     assert "x [0.0" in text
+
+
+def test_an_interval_that_stands_alone_is_that_of_a_report_with_a_single_contrast(planted):
+    table, metric = planted(), "valid/rec_tokens"
+    asked = [
+        Contrast(
+            f"vq vs none, {beta:g}",
+            metric,
+            "vq",
+            "none",
+            ({("vq", beta): 1.0, ("none", beta): -1.0},),
+            "ratio",
+        )
+        for beta in (0.0, 1.0, 10.0)
+    ]
+    alone, together = estimate_singly(table, asked), estimate(table, asked)
+    first = asked[0].id
+    assert alone[first] == estimate(table, asked[:1])[first]
+    assert together[first].ci_low < alone[first].ci_low < alone[first].ci_high < together[first].ci_high

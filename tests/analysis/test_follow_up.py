@@ -6,7 +6,7 @@ import pytest
 
 from analysis.follow_up import proposal_for_seeds, propose, study_text
 from search_spaces.globals_autoencoder import SPACE
-from sweeps.study import load_study
+from sweeps.study_files import load_study
 
 
 def test_the_study_file_reads_back_as_the_same_study(planted, tmp_path):

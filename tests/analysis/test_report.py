@@ -15,7 +15,7 @@ from analysis.load import load_table
 from analysis.report import finite, write_report
 from analysis.verdict_text import report_text
 from search_spaces.globals_autoencoder import SPACE
-from sweeps.study import load_study
+from sweeps.study_files import load_study
 
 
 @pytest.fixture(scope="module")
