@@ -151,7 +151,7 @@ class Plan:
             point.data_key,
             self.code_version,
         )
-        audited = bool(guards) and share_of(digest(*content, guards)) < study.guard_audit
+        audited = bool(guards) and share_of(digest(study.family, params, seed, guards)) < study.guard_audit
         label = cell_label(cell)
         return PlannedTrial(
             trial_id=digest(*content, guards, audited)[:16],

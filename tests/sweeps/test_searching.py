@@ -121,11 +121,22 @@ def test_a_trial_that_was_under_way_is_trained_again_and_no_other_is(tmp_path):
 
 
 def test_a_failed_point_stays_open_and_is_trained_at_the_next_start(tmp_path):
+    def answer(trial):  # the failed point is no finalist when it is trained at last
+        return {METRIC: 100.0} if trial.point == 2 else surrogate(trial)
+
     study = replace(STUDY, max_trials=12, finalists=1)
-    first = Driver(study, tmp_path).run(state=lambda trial: "failed" if trial.point == 2 else "complete")
+    first = Driver(study, tmp_path, answer).run(state=lambda t: "failed" if t.point == 2 else "complete")
     failed = next(trial for trial in first if trial.point == 2)
-    again = Driver(study, tmp_path).run()
+    again = Driver(study, tmp_path, answer).run()
     assert [trial.trial_id for trial in again] == [failed.trial_id]
+
+
+def test_random_draws_do_not_change_with_the_code_of_a_family(tmp_path, monkeypatch):
+    before = Driver(STUDY, tmp_path / "before")
+    monkeypatch.setattr("sweeps.plan.code_version", lambda name: "edited")
+    after = Driver(STUDY, tmp_path / "after")
+    assert before.plan.sweep_id != after.plan.sweep_id
+    assert drawn(before.run(8)) == drawn(after.run(8))
 
 
 @pytest.mark.slow
@@ -134,10 +145,8 @@ def test_points_that_collapse_are_avoided_and_never_finalists(tmp_path):
     trials = Driver(study, tmp_path, answer=lambda trial: {METRIC: trial.params["lr"]}).run(
         state=lambda trial: "collapsed" if trial.params["globals_beta"] < 1 else "complete"
     )
-    points = [trial for trial in trials if trial.seed == 1]
-    early, late = points[:10], points[20:]
-    collapsed = [sum(t.params["globals_beta"] < 1 for t in part) / len(part) for part in (early, late)]
-    assert collapsed[1] <= 0.6 * collapsed[0]
+    late = [trial for trial in trials if trial.seed == 1][20:]
+    assert sum(t.params["globals_beta"] < 1 for t in late) / len(late) < 0.4  # of random points it is half
     assert all(t.params["globals_beta"] >= 1 for t in trials if t.seed > 1)
 
 
