@@ -21,6 +21,9 @@ Params = dict[str, Value]
 Scale = Literal["linear", "log"]
 
 
+PRESET = "preset"  # the parameter that names a preset, where a space has presets
+
+
 class SpaceError(RefusedError):
     """A parameter name or value that the space does not admit; the message names value, rule and way out."""
 
@@ -173,10 +176,21 @@ class Space(Mapping[str, Domain]):
     Args:
         domains: Domains by the name that the researcher uses.
         rules: What parameters must fulfil together; each returns what is wrong and the way out, or None.
+        presets: Values of several parameters under one name, an option of the parameter `PRESET`. What is given
+            beside a preset is stronger than the preset.
     """
 
-    def __init__(self, domains: Mapping[str, Domain], rules: Sequence[Rule] = ()) -> None:
+    def __init__(
+        self,
+        domains: Mapping[str, Domain],
+        rules: Sequence[Rule] = (),
+        presets: Mapping[str, Mapping[str, Value]] | None = None,
+    ) -> None:
         self._domains, self._rules = dict(domains), tuple(rules)
+        self._presets = {
+            preset: {name: self.check(name, value) for name, value in values.items()}
+            for preset, values in (presets or {}).items()
+        }
         for name, domain in self._domains.items():
             domain.check(name, domain.default)
 
@@ -207,13 +221,15 @@ class Space(Mapping[str, Domain]):
         return self.domain(name).parse(name, text)
 
     def resolve(self, given: Mapping[str, Any]) -> Params:
-        """Return every parameter: checked where given, its default elsewhere, in the order of the space.
+        """Return every parameter: checked where given, of the preset or its default elsewhere, in the space's order.
 
         Raises:
             SpaceError: If a name is unknown, a value is not admitted, or values do not go together.
         """
         checked = {name: self.check(name, value) for name, value in given.items()}
-        params = {name: checked.get(name, domain.default) for name, domain in self._domains.items()}
+        preset = self._presets.get(str(checked.get(PRESET)), {})
+        chosen = {**preset, **checked}
+        params = {name: chosen.get(name, domain.default) for name, domain in self._domains.items()}
         for problem in filter(None, (rule(params) for rule in self._rules)):
             raise SpaceError(problem)
         return params

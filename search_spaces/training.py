@@ -17,6 +17,7 @@ TRAINING: dict[str, Domain] = {
         ("adam", "adamw"), "adam", "Adam (Kingma 2015), or AdamW with decoupled decay (Loshchilov 2019)"
     ),
     "lr": Float(1e-7, 1.0, 1e-3, "learning rate at its peak", log=True),
+    "adam_beta2": Float(0.0, 0.99999, 0.999, "decay of Adam's second moment"),
     "weight_decay": Float(0.0, 1.0, 0.0, "weight decay of the optimiser"),
     "batch_size": Int(1, 65536, 128, "samples per optimiser step", log=True),
     "clip_norm": Float(0.0, math.inf, 1.0, "largest gradient norm; 0 switches clipping off"),
@@ -29,6 +30,9 @@ TRAINING: dict[str, Domain] = {
         0, 10**6, 0, "epochs without a better objective before a trial is complete; 0 is off", unit="epochs"
     ),
     "grad_every": Int(0, 10**7, 50, "steps between gradient accountings; 0 is off", unit="steps"),
+    "train_rows": Int(
+        0, 10**9, 0, "training samples that every epoch evaluates as train_eval/...; 0 is off", unit="samples"
+    ),
 }
 
 

@@ -277,7 +277,7 @@ def check_objectives(study: Study, metrics: Mapping[str, Metric]) -> None:
     """Raise `StudyError` unless every objective is a validation metric of the family."""
     for objective in study.objectives:
         split, _, name = objective.metric.partition("/")
-        if split != "valid" or name not in metrics:
+        if split not in ("valid", "train_eval") or name not in metrics:
             known = [f"valid/{metric}" for metric in metrics]
             raise StudyError(
                 f"Objective {objective.metric!r} is not a validation metric of {study.family}."

@@ -47,16 +47,16 @@ def default_uri(out: Path) -> str:
 def shown_in_mlflow(metric: str, meanings: Mapping[str, Any]) -> bool:
     """Return whether a metric becomes an MLflow key.
 
-    Accounting per module and per pair, what a family calls a detail, and test values that are neither good nor bad
-    stay in the records: the compare view is usable up to some forty keys.
+    Accounting per module and per pair, what a family calls a detail, and values of other splits
+    that are neither good nor bad stay in the records: the compare view is usable up to some forty keys.
 
     Args:
         metric: Name with its split, such as ``valid/rec_tokens``.
         meanings: What ``sweep.json`` says of each metric, by name without the split.
     """
     split, _, name = metric.partition("/")
-    known = meanings.get(name, {}) if split in ("valid", "test") else {}
-    if known.get("detail") or (split == "test" and known.get("mode") is None):
+    known = meanings.get(name, {}) if split in ("valid", "test", "train_eval") else {}
+    if known.get("detail") or (split in ("test", "train_eval") and known.get("mode") is None):
         return False
     return metric.count("/") < 2 and metric != "train/lr" and not metric.startswith(KEPT_IN_RECORDS_ONLY)
 

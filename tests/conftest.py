@@ -21,6 +21,7 @@ import numpy as np
 from search_spaces.domains import Float, Int, Space
 from search_spaces.training import training_space
 from trainables.dataset import Dataset, Metric
+from trainables.defaults import FamilyDefaults
 
 SPACE = Space({
     "pull": Float(0.0, 1e3, 1.0, "weight of the second term", log=True, weight=True),
@@ -30,12 +31,11 @@ SPACE = Space({
     **training_space(batch_size=16, lr=0.05, grad_every=2),
 })
 
-class Toy:
+class Toy(FamilyDefaults):
     name = "toyfamily"
     space = SPACE
     metrics = {"near": Metric("min", True, "distance of the first number"),
                "far": Metric("min", True, "distance of the second number")}
-    guards, pictures = (), {}
     def fingerprint(self, params, root):
         return "toy"
     def load_data(self, params, root):
@@ -48,10 +48,6 @@ class Toy:
         model = torch.nn.Module()
         model.first, model.second = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
         return model
-    def initial_state(self, model, params):
-        return {}
-    def noise(self, batch, params, generator):
-        return {}
     def loss(self, model, state, batch, params):
         from trainables.contract import LossTerms
         out = model.second(model.first(batch["x"]))
@@ -59,18 +55,12 @@ class Toy:
         if params["blow_up"]:
             terms["far"] = terms["far"] * float("inf")
         return LossTerms(terms, {"near": 1.0, "far": params["pull"]}), state
-    def update_state(self, model, state, params, step, n_steps):
-        return state
-    def refresh_state(self, model, state, train, params):
-        return state
     def evaluate(self, model, state, split, params):
         time.sleep(params["nap_ms"] / 1000 / 2)
         out = model.first(split["x"])
         return {"near": float((out - 1).square().mean()), "far": float((model.second(out) + 2).square().mean())}
     def examples(self, model, state, dataset, params):
         return {"x": dataset.valid["x"]}
-    def without_gradient(self, params):
-        return {}
 
 class Breaking(Toy):
     def evaluate(self, model, state, split, params):

@@ -48,8 +48,9 @@ def account(gradients: Gradients, model: nn.Module) -> dict[str, float]:
 
     Returns:
         ``grad_norm/<term>``, ``grad_share/<term>`` (norm over the sum of norms), ``grad_cos/<a>.<b>``, the same
-        with ``<module>/`` before the term, and ``frac_params_with_grad/<module>``: the share of a module's
-        parameter tensors, by size, that any term reaches.
+        with ``<module>/`` before the term; ``grad_ratio/<module>``: the norm of a module's gradient of all terms
+        together over that of the model; and ``frac_params_with_grad/<module>``: the share of a module's parameter
+        tensors, by size, that any term reaches.
     """
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     modules = {"": range(len(names))} | {
@@ -57,12 +58,16 @@ def account(gradients: Gradients, model: nn.Module) -> dict[str, float]:
         for child, _ in model.named_children()
     }
     metrics: dict[str, float] = {}
+    whole = 0.0
     for module, places in modules.items():
         if not places:
             continue
         flat = {term: torch.cat([parts[i].flatten() for i in places]) for term, parts in gradients.items()}
         metrics |= shares(flat, module)
+        norm = float(torch.stack(list(flat.values())).sum(dim=0).norm())
+        whole = whole if module else norm
         if module:
+            metrics |= {f"grad_ratio/{module[:-1]}": norm / whole} if whole > 0 else {}
             metrics[f"frac_params_with_grad/{module[:-1]}"] = reached(gradients, list(places))
     return metrics
 

@@ -19,6 +19,7 @@ from search_spaces.domains import Params, Space
 from trainables.dataset import Array, Dataset, Metric
 from trainables.guard import Guard
 from trainables.picture import Picture
+from trainables.probe import ProbeResult
 
 State = dict[str, Tensor]
 Batch = Mapping[str, Tensor]
@@ -45,7 +46,10 @@ class LossTerms:
 
 
 class Family(Protocol):
-    """One model family: a package with a module-level ``FAMILY`` of this shape."""
+    """One model family: a package with a module-level ``FAMILY`` of this shape.
+
+    It derives from `trainables.defaults.FamilyDefaults`, which answers for what it does not need.
+    """
 
     name: str
     space: Space
@@ -103,4 +107,22 @@ class Family(Protocol):
 
     def without_gradient(self, params: Params) -> dict[str, str]:
         """Return the modules that get no gradient at these parameters, each with the reason."""
+        ...
+
+    def learning_rates(self, params: Params) -> dict[str, float]:
+        """Return the factors on ``lr`` of those direct children that do not learn at ``lr`` itself."""
+        ...
+
+    def frozen(self, params: Params, step: int) -> tuple[str, ...]:
+        """Return the direct children that optimiser step ``step`` (from 1) leaves alone; no clipping sees them."""
+        ...
+
+    def probe(
+        self, model: nn.Module, state: State, dataset: Dataset, params: Params
+    ) -> tuple[ProbeResult, ...]:
+        """Return what experiments on a trained model show; ``state`` is a fresh one, refreshed on the training split."""
+        ...
+
+    def check_data(self, dataset: Dataset, params: Params) -> tuple[ProbeResult, ...]:
+        """Return what is right and wrong with the data: `sweeps data check`."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -12,11 +13,31 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from search_spaces.domains import Params
 
 
-def build_optimizer(model: nn.Module, params: Params) -> torch.optim.Optimizer:
-    """Return Adam or AdamW over the parameters that take a gradient."""
+def build_optimizer(
+    model: nn.Module, params: Params, factors: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
+    """Return Adam or AdamW over the parameters that take a gradient.
+
+    Args:
+        model: The model.
+        params: ``optimizer``, ``lr``, ``weight_decay`` and ``adam_beta2``.
+        factors: Factors on the learning rate, by direct child; the first group is that of all other parameters.
+    """
     kind = torch.optim.AdamW if params["optimizer"] == "adamw" else torch.optim.Adam
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return kind(learned, lr=float(params["lr"]), weight_decay=float(params["weight_decay"]), fused=True)
+    groups: dict[str, list[nn.Parameter]] = {"": [], **{child: [] for child in factors or {}}}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            child = name.partition(".")[0]
+            groups[child if child in groups else ""].append(parameter)
+    rates = {"": 1.0, **(factors or {})}
+    lr = float(params["lr"])
+    return kind(
+        [{"params": learned, "lr": lr * rates[child]} for child, learned in groups.items()],
+        lr=lr,
+        betas=(0.9, float(params["adam_beta2"])),
+        weight_decay=float(params["weight_decay"]),
+        fused=True,
+    )
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, params: Params, n_steps: int) -> LambdaLR:

@@ -23,6 +23,8 @@ from trainables.guard import first_broken, refuse_unknown
 from trainables.optimisation import build_average, build_optimizer, build_schedule
 from trainables.trial_spec import TrialSpec
 
+TRAIN_EVAL = "train_eval"  # training samples that are evaluated as the validation split is
+
 
 class DivergedError(ArithmeticError):
     """A term of the loss is no longer a finite number."""
@@ -46,9 +48,11 @@ class Training:
         self.family, self.spec, self.dataset = family, spec, dataset
         self.device = torch.device(device)
         self.splits = {name: tensors(dataset.split(name), self.device) for name in ("train", "valid", "test")}
+        if n := int(spec.params["train_rows"]):
+            self.splits[TRAIN_EVAL] = {name: values[:n] for name, values in self.splits["train"].items()}
         self.model = family.build(spec.params, dataset, spec.seed).to(self.device)
         self.state = on_device(family.initial_state(self.model, spec.params), self.device)
-        self.optimizer = build_optimizer(self.model, spec.params)
+        self.optimizer = build_optimizer(self.model, spec.params, family.learning_rates(spec.params))
         self.schedule = build_schedule(self.optimizer, spec.params, spec.epochs * self.steps_per_epoch)
         self.average = build_average(self.model, spec.params)
         self.generator = torch.Generator(self.device).manual_seed(spec.seed)
@@ -89,7 +93,8 @@ class Training:
         started = time.perf_counter()
         metrics = self.train_epoch()
         self.refresh_state()
-        metrics |= self.evaluate("valid")
+        for split in ("valid", TRAIN_EVAL):
+            metrics |= self.evaluate(split) if split in self.splits else {}
         self.epoch += 1
         self.keep_if_best(metrics)
         if self.done:
@@ -144,6 +149,8 @@ class Training:
             set_gradient(self.model, gradients)
         else:
             loss.total.backward()  # type: ignore[no-untyped-call]
+        for module in self.family.frozen(params, self.schedule.last_epoch + 1):
+            self.model.get_submodule(module).zero_grad(set_to_none=True)
         clip = float(params["clip_norm"])
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip if clip > 0 else math.inf)
         self.optimizer.step()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from search_spaces.domains import Params
 from search_spaces.globals_autoencoder import SPACE
 from trainables.dataset import Array, Dataset
+from trainables.defaults import FamilyDefaults
 from trainables.globals_autoencoder.metrics import GUARDS, METRICS
 from trainables.globals_autoencoder.pictures import PICTURES
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from trainables.globals_autoencoder.quantiser import VectorQuantiser
 
 
-class GlobalsAutoencoder:
+class GlobalsAutoencoder(FamilyDefaults):
     """The family `globals_autoencoder`; see `trainables.contract.Family` for what each part promises."""
 
     name = "globals_autoencoder"
@@ -64,10 +65,6 @@ class GlobalsAutoencoder:
 
         return initial_state(params) if params["latent_space"] == "vq" else {}
 
-    def noise(self, batch: Batch, params: Params, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Return nothing: this autoencoder is deterministic."""
-        return {}
-
     def loss(
         self, model: nn.Module, state: State, batch: Batch, params: Mapping[str, object]
     ) -> tuple[LossTerms, State]:
@@ -83,10 +80,6 @@ class GlobalsAutoencoder:
         return (
             update_codes(cast("VectorQuantiser", model.bottleneck), state, params, step) if state else state
         )
-
-    def refresh_state(self, model: nn.Module, state: State, train: Batch, params: Params) -> State:
-        """Return the state as it is: usage follows the batches."""
-        return state
 
     def evaluate(self, model: nn.Module, state: State, split: Batch, params: Params) -> dict[str, float]:
         """Return every metric of `METRICS` that this cell has."""

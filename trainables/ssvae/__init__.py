@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from search_spaces.domains import Params
 from search_spaces.ssvae import SPACE
 from trainables.dataset import Array, Dataset
+from trainables.defaults import FamilyDefaults
 from trainables.ssvae.metrics import GUARDS, METRICS
 from trainables.ssvae.pictures import PICTURES
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from trainables.ssvae.model import SemiSupervisedVAE
 
 
-class SSVAE:
+class SSVAE(FamilyDefaults):
     """The family `ssvae`; see `trainables.contract.Family` for what each part promises."""
 
     name = "ssvae"
