@@ -55,7 +55,9 @@ TRM = {
 SPACE = Space(
     {
         PRESET: Choice(
-            ("cpu", "trm"), "cpu", "defaults of all other parameters: small, or the published model on 30 x 30"
+            ("cpu", "trm"),
+            "cpu",
+            "defaults of all other parameters: small, or the published model on 30 x 30",
         ),
         "encoder_type": Choice(
             (
@@ -83,7 +85,11 @@ SPACE = Space(
         ),
         "context_tokens": Int(1, 1024, 16, "tokens of the context", log=True),
         "context_scale": Float(
-            1e-6, 1e6, 1.0, "factor on the context before the solver reads it; 1 is the model of the paper", log=True
+            1e-6,
+            1e6,
+            1.0,
+            "factor on the context before the solver reads it; 1 is the model of the paper",
+            log=True,
         ),
         "detached_context": Choice(
             (False, True),
@@ -108,9 +114,11 @@ SPACE = Space(
         "augment": Choice(
             (False, True), True, "whether training permutes colours, turns, mirrors and shifts the grids"
         ),
-        "n_views": Int(1, 1024, 4, "augmented views of an evaluated puzzle that vote on its answer", log=True),
+        "n_views": Int(
+            1, 1024, 4, "augmented views of an evaluated puzzle that vote on its answer", log=True
+        ),
         "split_seed": Int(0, 2**31 - 1, 0, "seed that halves the unseen puzzles into validation and test"),
-        **training_space(batch_size=32, lr=1e-3, ema_decay=0.99, grad_every=20, train_rows=32),
+        **training_space(batch_size=32, lr=1e-3, ema_decay=0.99, grad_every=20, train_rows=32, passes_per_epoch=10),
     },
     rules=[heads_divide_the_width, only_a_recurrent_encoder_is_detached],
     presets={"trm": TRM},

@@ -30,6 +30,7 @@ TRAINING: dict[str, Domain] = {
         0, 10**6, 0, "epochs without a better objective before a trial is complete; 0 is off", unit="epochs"
     ),
     "grad_every": Int(0, 10**7, 50, "steps between gradient accountings; 0 is off", unit="steps"),
+    "passes_per_epoch": Int(1, 10**6, 1, "times that an epoch goes over the training samples"),
     "train_rows": Int(
         0, 10**9, 0, "training samples that every epoch evaluates as train_eval/...; 0 is off", unit="samples"
     ),

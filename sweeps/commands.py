@@ -9,19 +9,27 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from search_spaces.domains import Value
 from search_spaces.errors import RefusedError, first_line
 from sweeps.data_commands import data
-from sweeps.study import ARM, SAMPLERS, SCHEDULERS, Study
+from sweeps.options import (
+    OUT,
+    DurationType,
+    json_option,
+    out_option,
+    split_options,
+    study_options,
+    uri_option,
+)
+from sweeps.study import ARM, Study
 from sweeps.study_files import load_study, study_names
 
 if TYPE_CHECKING:  # both are imported where they are used: the command line must answer at once
@@ -29,61 +37,8 @@ if TYPE_CHECKING:  # both are imported where they are used: the command line mus
 
     from sweeps.plan import Plan
 
-OUT = Path("outputs")
 REFUSED = 2
 PLAIN_WIDTH = 140
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class DurationType(click.ParamType):  # type: ignore[type-arg]
-    """Seconds, written as ``90s``, ``15m``, ``2h`` or a plain number."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return seconds."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value))
-        if match is None or float(match[1]) == 0:
-            self.fail(f"{value!r} is not a duration above 0. Write it as 90s, 15m or 2h.", param, ctx)
-        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def study_options(command: Command) -> Command:
-    """Add the options that say which trials a study consists of."""
-    for option in reversed(
-        [
-            click.option("--seeds", type=click.IntRange(1), help="Number of seeds per cell."),
-            click.option("--epochs", type=click.IntRange(1), help="Epochs per trial."),
-            click.option(
-                "--set", "settings", multiple=True, metavar="NAME=V1[,V2]", help="Fix or sweep a parameter."
-            ),
-            click.option(
-                "--search", "ranges", multiple=True, metavar="NAME=LOW:HIGH", help="Search a parameter."
-            ),
-            click.option("--sampler", type=click.Choice(SAMPLERS), help="How a search draws its points."),
-            click.option("--scheduler", type=click.Choice(SCHEDULERS), help="Ends unpromising points early."),
-            click.option(
-                "--max-trials", type=click.IntRange(1), help="Most trials of a search, finalists included."
-            ),
-            click.option(
-                "--finalists", type=click.IntRange(1), help="Points that a search runs on all seeds."
-            ),
-            click.option("--data", "data_root", type=click.Path(path_type=Path), help="Your own data."),
-            out_option,
-            json_option,
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-out_option = click.option(
-    "--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder of all results."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-uri_option = click.option(
-    "--tracking-uri", help="MLflow store. [default: $MLFLOW_TRACKING_URI, or OUT/mlflow.db]"
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -288,6 +243,35 @@ def status(sweep: str | None, out: Path, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("trial")
+@click.option("--data", "data_root", type=click.Path(path_type=Path), help="Your own data.")
+@out_option
+@uri_option
+@json_option
+def probe(trial: str, data_root: Path | None, out: Path, tracking_uri: str | None, as_json: bool) -> None:
+    r"""Experiment on a trained model and print verdicts: is the context read, is the input copied.
+
+    TRIAL is a trial's folder, or its id (or the beginning of it) from `sweeps status SWEEP`. The results go to
+    facts/probe.json and to the trial's MLflow run.
+
+    \b
+    sweeps probe 7f3a2c91
+    sweeps probe outputs/encoder_variance/7f3a2c91d0/arm=standard/seed_1
+    """
+    from sweeps.probing import as_text
+    from sweeps.probing import probe as run_probe
+    from sweeps.tracking import default_uri
+
+    results, problem = run_probe(out, trial, data_root, tracking_uri or default_uri(out))
+    if as_json:
+        print_json([result.as_json() for result in results])
+    else:
+        click.echo(as_text(results))
+    if problem:
+        click.echo(f"Not in MLflow: {problem}", err=True)
+
+
+@cli.command()
 @out_option
 @uri_option
 @click.option("--port", type=int, default=5000, show_default=True)
@@ -350,15 +334,6 @@ def planned_from(study: Study, **options: Any) -> Plan:
     changes = {name: options[name] for name in names if options[name] is not None}
     changed = replace(study, **changes).with_parameters(settings).with_ranges(ranges)
     return make_plan(changed, options["out"], options["data_root"])
-
-
-def split_options(option: str, given: Sequence[str], example: str) -> list[tuple[str, str]]:
-    """Return name and text of every ``NAME=TEXT``, or raise `RefusedError`."""
-    pairs = [text.partition("=") for text in given]
-    for text, (_, separator, values) in zip(given, pairs, strict=True):
-        if not separator or not values:
-            raise RefusedError(f"{option} {text!r} is not NAME=VALUE. Write {option} {example}.")
-    return [(name, values) for name, _, values in pairs]
 
 
 def refuse_unknown_analysis(analysis: str) -> None:

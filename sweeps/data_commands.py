@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import click
 
 from search_spaces.errors import RefusedError
+from sweeps.options import json_option, split_options
 
 
 @click.group()
 def data() -> None:
     """Make or import data for a family."""
+
+
+@data.command("check")
+@click.argument("family")
+@click.option("--data", "data_root", type=click.Path(path_type=Path), help="Your own data.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Fix a parameter.")
+@json_option
+def check_command(family: str, data_root: Path | None, settings: tuple[str, ...], as_json: bool) -> int:
+    r"""Read a family's data and check that it is what the family takes it for.
+
+    Exit status: 0 all is right; 1 something is wrong; 2 the data cannot be read.
+
+    \b
+    sweeps data check etrm
+    sweeps data check etrm --data ~/arc --set side=30
+    """
+    from sweeps.probing import as_text, check_data
+    from trainables.families import load_family
+
+    space = load_family(family).space
+    given = split_options("--set", settings, "side=30")
+    params = space.resolve({name: space.parse(name, text) for name, text in given})
+    results = check_data(family, params, data_root)
+    if as_json:
+        click.echo(json.dumps([result.as_json() for result in results], indent=2))
+    else:
+        click.echo(as_text(results))
+    return 1 if any(result.alarm for result in results) else 0
 
 
 @data.group()

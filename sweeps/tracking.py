@@ -15,13 +15,14 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import first_line
 from sweeps.records import EpochRow, Records, TrialRow
+from trainables.probe import ProbeResult
 
 PUSH_EVERY_S = 5.0
 RETRY_EVERY_S = 3.0
@@ -228,6 +229,36 @@ class MlflowStore:
     def end_parent(self, status: str) -> None:
         """End the parent run."""
         self.client.set_terminated(self.parent_id, status)
+
+
+def log_probe(uri: str, run_id: str, results: Sequence[ProbeResult], file: Path, time_ms: int) -> str | None:
+    """Send what experiments on a trained model showed to its run; sent again, it is the same.
+
+    Args:
+        uri: Tracking URI.
+        run_id: The trial's run.
+        results: Numbers become metrics ``probe/<name>``, verdicts tags ``probe.<claim>``.
+        file: Becomes an artifact.
+        time_ms: When the trial ended: the time of its last epoch.
+
+    Returns:
+        Why the store has not got them, None when it has.
+    """
+    import_mlflow(uri)
+    from mlflow.entities import Metric, RunTag
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    numbers = {name: value for result in results for name, value in result.numbers.items()}
+    metrics = [Metric(f"probe/{name}", value, time_ms, 0) for name, value in numbers.items()]
+    tags = [RunTag(f"probe.{result.id}", result.verdict) for result in results]
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        client.log_batch(run_id, metrics=metrics, tags=tags)
+        client.log_artifact(run_id, str(file), "facts")
+    except (MlflowException, OSError) as error:
+        return f"{uri}: {first_line(error)}"
+    return None
 
 
 def refuses(error: Exception) -> bool:

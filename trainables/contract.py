@@ -120,7 +120,7 @@ class Family(Protocol):
     def probe(
         self, model: nn.Module, state: State, dataset: Dataset, params: Params
     ) -> tuple[ProbeResult, ...]:
-        """Return what experiments on a trained model show; ``state`` is a fresh one, refreshed on the training split."""
+        """Return what experiments on a trained model show; ``state`` is fresh, refreshed on the training split."""
         ...
 
     def check_data(self, dataset: Dataset, params: Params) -> tuple[ProbeResult, ...]:

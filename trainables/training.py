@@ -73,7 +73,8 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps per epoch; a last batch that is not full is left out, unless it is the only one."""
-        return max(1, self.n_train // int(self.spec.params["batch_size"]))
+        passes = int(self.spec.params["passes_per_epoch"])
+        return max(1, passes * self.n_train // int(self.spec.params["batch_size"]))
 
     @property
     def done(self) -> bool:
@@ -112,7 +113,8 @@ class Training:
     def train_epoch(self) -> dict[str, float]:
         """Run the optimiser steps of one epoch and return means over them."""
         self.model.train()
-        order = epoch_order(self.n_train, self.spec.seed, self.epoch).to(self.device)
+        passes = int(self.spec.params["passes_per_epoch"])
+        order = epoch_order(self.n_train, self.spec.seed, self.epoch, passes).to(self.device)
         batch_size = int(self.spec.params["batch_size"])
         losses: list[Tensor] = []
         accounts: list[dict[str, float]] = []
@@ -267,13 +269,13 @@ class Training:
         self.best_state = on_device(checkpoint["best_state"], self.device)
 
 
-def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
-    """Return the order of the samples in one epoch, ``(n,)``: a pure function of seed and epoch.
+def epoch_order(n: int, seed: int, epoch: int, passes: int = 1) -> Tensor:
+    """Return the order of the samples in one epoch, ``(passes * n,)``: a pure function of seed and epoch.
 
     So the place in the data needs no checkpoint, and seed 1 of one cell sees the batches of seed 1 of another.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    return torch.randperm(n, generator=generator)
+    return torch.cat([torch.randperm(n, generator=generator) for _ in range(passes)])
 
 
 def tensors(split: Split, device: torch.device) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from search_spaces.domains import Params
 from trainables.dataset import Dataset
 from trainables.families import family_names, load_family
 from trainables.training import Training
@@ -15,16 +16,41 @@ from trainables.trial_spec import TrialSpec
 torch.set_num_threads(1)
 N_SMALL = 192
 SMALL = {"batch_size": 32, "grad_every": 2}
-OBJECTIVES = {"globals_autoencoder": "valid/comparable_loss", "ssvae": "valid/nll_per_pixel"}
+OBJECTIVES = {
+    "globals_autoencoder": "valid/comparable_loss",
+    "ssvae": "valid/nll_per_pixel",
+    "etrm": "valid/lm",
+}
+TINY_SOLVER = {
+    "side": 6,
+    "hidden_dim": 16,
+    "encoder_dim": 16,
+    "n_heads": 2,
+    "n_layers": 1,
+    "H_cycles": 2,
+    "L_cycles": 2,
+    "halt_max_steps": 4,
+    "max_demonstrations": 3,
+    "n_views": 1,
+    "passes_per_epoch": 1,
+    "train_rows": 0,
+    "warmup_steps": 0,
+}
+SMALLER = {"etrm": TINY_SOLVER}  # than its defaults, which take a second per step
 COMPANIONS: dict[
     tuple[object, ...], dict[str, object]
 ] = {  # what an option needs, by (family, (name, option))
+    ("etrm", ("detached_context", True)): {"encoder_type": "trm_style"},
     ("ssvae", ("heteroscedastic", False)): {"recon_loss": "mse"},
     ("ssvae", ("recon_loss", "mse")): {"heteroscedastic": False},
     ("ssvae", ("recon_loss", "optimal_sigma")): {"heteroscedastic": False},
 }
 HOMOSCEDASTIC = {"heteroscedastic": False, "recon_loss": "mse"}
 MORE_CELLS = {
+    "etrm": [
+        {"encoder_type": "hybrid_variational", "encoder_lr_scale": 10.0, "freeze_decoder_steps": 5},
+        {"encoder_type": "recurrent_standard", "train_rows": 8, "halt_exploration_prob": 0.7},
+    ],
     "globals_autoencoder": [
         {"latent_space": "vq", "vq_update": "ema"},
         {"mixing": "attention", "latent_space": "vq"},
@@ -43,10 +69,14 @@ MORE_CELLS = {
 }
 
 
+def small_params(name: str, **given) -> Params:
+    """Return the parameters of a small trial of a family."""
+    return load_family(name).space.resolve({**SMALL, **SMALLER.get(name, {}), **given})
+
+
 @cache
 def small_dataset(name: str) -> Dataset:
-    family = load_family(name)
-    whole = family.load_data(family.space.resolve({}), None)
+    whole = load_family(name).load_data(small_params(name), None)
     splits = {
         split: {key: array[:N_SMALL] for key, array in whole.split(split).items()}
         for split in ("train", "valid", "test")
@@ -56,10 +86,10 @@ def small_dataset(name: str) -> Dataset:
 
 def training(name: str, epochs: int = 2, seed: int = 1, folder: Path = Path(), **given) -> Training:
     """Return a `Training` of a family on its small data."""
-    family = load_family(name)
-    params = family.space.resolve({**SMALL, **given})
-    spec = TrialSpec("trial", name, params, seed, epochs, OBJECTIVES[name], "min", folder)
-    return Training(family, spec, small_dataset(name))
+    spec = TrialSpec(
+        "trial", name, small_params(name, **given), seed, epochs, OBJECTIVES[name], "min", folder
+    )
+    return Training(load_family(name), spec, small_dataset(name))
 
 
 def run(one: Training) -> list[dict[str, float]]:

@@ -6,10 +6,10 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from search_spaces.domains import Choice, SpaceError
-from tests.trainables.conftest import COMPANIONS, MORE_CELLS, SMALL, run, small_dataset, training
+from tests.trainables.conftest import COMPANIONS, MORE_CELLS, run, small_dataset, small_params, training
 from trainables.families import FamilyError, code_version, family_names, load_family
 
-MIN_FAMILIES = 2
+MIN_FAMILIES = 3
 
 
 def every_option(name: str) -> list[dict[str, object]]:
@@ -99,7 +99,7 @@ class LossOf(nn.Module):
 @pytest.mark.parametrize(("name", "cell"), CELLS)
 def test_the_loss_of_two_parameter_sets_in_one_vmap_equals_the_two_losses(name, cell):
     family, dataset = load_family(name), small_dataset(name)
-    params = family.space.resolve({**SMALL, **cell})
+    params = small_params(name, **cell)
     losses = [LossOf(family, family.build(params, dataset, seed)) for seed in (1, 2)]
     states = [family.initial_state(loss.model, params) for loss in losses]
     batch = {key: torch.as_tensor(array[:32]) for key, array in dataset.train.items()}

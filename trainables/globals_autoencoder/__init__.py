@@ -20,7 +20,6 @@ from trainables.globals_autoencoder.metrics import GUARDS, METRICS
 from trainables.globals_autoencoder.pictures import PICTURES
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from trainables.contract import Batch, LossTerms, State

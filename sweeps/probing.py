@@ -1,0 +1,99 @@
+"""``sweeps probe`` and ``sweeps data check``: experiments on a saved trial and on data, with verdicts in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from search_spaces.domains import Params, did_you_mean
+from search_spaces.errors import RefusedError
+from sweeps.plan import trial_folder
+from sweeps.records import TrialRow, read_records
+from sweeps.status import sweep_folders
+from trainables.families import load_family
+from trainables.probe import ProbeResult
+
+PROBE_FILE = "facts/probe.json"
+
+
+def find_trial(out: Path, name: str) -> tuple[Path, TrialRow]:
+    """Return sweep folder and row of a trial: by its folder, or by the beginning of its id.
+
+    Raises:
+        RefusedError: If nothing under ``out`` is called so, or several are.
+    """
+    wanted = Path(name).resolve()
+    found, known = [], []
+    for folder in sweep_folders(out):
+        for row in read_records(folder).trials.values():
+            known.append(row.trial_id)
+            place = (folder / trial_folder(row.cell, row.seed)).resolve()
+            if row.trial_id.startswith(name) or place == wanted:
+                found.append((folder, row))
+    if len(found) == 1:
+        return found[0]
+    if len({row.trial_id for _, row in found}) > 1:
+        raise RefusedError(
+            f"{name!r} begins {len(found)} trials. Write more of the id; see `sweeps status SWEEP`."
+        )
+    if found:  # a trial that a later sweep took over has its files where it was trained
+        return next(
+            (one for one in found if (one[0] / trial_folder(one[1].cell, one[1].seed)).exists()), found[0]
+        )
+    raise RefusedError(
+        f"No trial {name!r} under {out}.{did_you_mean(name, known)} Give a trial's folder or its id; "
+        "`sweeps status SWEEP` lists them."
+    )
+
+
+def probe(
+    out: Path, name: str, data_root: Path | None, uri: str
+) -> tuple[tuple[ProbeResult, ...], str | None]:
+    """Run the family's experiments on a saved trial; write ``facts/probe.json`` and tell MLflow.
+
+    Returns:
+        The results, and why MLflow has not got them, None when it has.
+
+    Raises:
+        RefusedError: If there is no such trial, it left no weights, or its data is not at hand.
+    """
+    from sweeps.tracking import log_probe
+    from trainables.saved_trial import probe_trial
+
+    sweep, row = find_trial(out, name)
+    records = read_records(sweep)
+    folder = sweep / trial_folder(row.cell, row.seed)
+    results = probe_trial(folder, data_root, str(records.sweep["provenance"]["data_fingerprint"]))
+    path = folder / PROBE_FILE
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
+    ended_ms = records.epochs_of(row.trial_id)[-1].time_ms
+    if row.mlflow_run_id is None:
+        return results, "the trial has no MLflow run; run `sweeps sync`, then this again"
+    return results, log_probe(uri, row.mlflow_run_id, results, path, ended_ms)
+
+
+def check_data(family_name: str, params: Params, data_root: Path | None) -> tuple[ProbeResult, ...]:
+    """Return what is right and wrong with a family's data: what the family checks, or that it could be read."""
+    family = load_family(family_name)
+    dataset = family.load_data(params, data_root)
+    sizes = {name: len(next(iter(dataset.split(name).values()))) for name in ("train", "valid", "test")}
+    listed = ", ".join(f"{size} {name}" for name, size in sizes.items())
+    read = ProbeResult(
+        "data_can_be_read",
+        "supported",
+        f"{listed} samples, fingerprint {dataset.fingerprint}.",
+        {f"n_{name}": float(size) for name, size in sizes.items()},
+    )
+    return (read, *family.check_data(dataset, params))
+
+
+def as_text(results: Sequence[ProbeResult]) -> str:
+    """Return the results as the command line prints them: verdict, claim, statement, advice."""
+    lines = []
+    for result in results:
+        mark = "!" if result.alarm else " "
+        lines.append(f"{mark} {result.verdict:14} {result.id}: {result.statement}")
+        lines += [f"{'':17}{result.advice}"] if result.advice else []
+    return "\n".join(lines)
