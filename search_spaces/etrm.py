@@ -11,13 +11,13 @@ LARGEST_SIDE = 30  # of a grid of ARC
 
 
 def heads_divide_the_width(params: Params) -> str | None:
-    """Return what is wrong unless every attention head gets an even number of channels, as rotation needs."""
-    for width in ("hidden_dim", "encoder_dim"):
-        dim, heads = int(params[width]), int(params["n_heads"])
-        if dim % (2 * heads):
+    """Return what is wrong unless every attention head gets its channels; those of the solver, which turns them, in pairs."""
+    for width, number, least in (("hidden_dim", "n_heads", 2), ("encoder_dim", "encoder_heads", 1)):
+        dim, heads = int(params[width]), int(params[number])
+        if dim % (least * heads):
             return (
-                f"{width}={dim} does not give n_heads={heads} heads an even number of channels each. "
-                f"Take a multiple of {2 * heads}."
+                f"{width}={dim} does not give {number}={heads} heads {'an even' if least == 2 else 'a whole'} number "
+                f"of channels each. Take a multiple of {least * heads}."
             )
     return None
 
@@ -37,6 +37,7 @@ TRM = {
     "hidden_dim": 512,
     "encoder_dim": 512,
     "n_heads": 8,
+    "encoder_heads": 8,
     "n_layers": 2,
     "H_cycles": 3,
     "L_cycles": 4,
@@ -78,7 +79,8 @@ SPACE = Space(
         "halt_weight": Float(0.0, 1e6, 0.5, "weight of the halting term", log=True, weight=True),
         "latent_dim": Int(1, 4096, 32, "latent dimensions of a variational encoder", log=True),
         "encoder_num_layers": Int(1, 64, 2, "blocks of the encoder", log=True),
-        "encoder_dim": Int(4, 8192, 64, "width of the encoder's blocks", log=True),
+        "encoder_dim": Int(4, 8192, 32, "width of the encoder's blocks", log=True),
+        "encoder_heads": Int(1, 64, 2, "attention heads of the encoder's blocks", log=True),
         "encoder_lr_scale": Float(1e-3, 1e3, 1.0, "factor on the encoder's learning rate", log=True),
         "freeze_decoder_steps": Int(
             0, 10**9, 0, "steps at the start in which only the encoder learns", log=True, unit="steps"
@@ -105,7 +107,7 @@ SPACE = Space(
         "halt_exploration_prob": Float(0.0, 1.0, 0.1, "share of puzzles with a drawn least number of steps"),
         "side": Int(2, LARGEST_SIDE, 10, "only puzzles whose grids all fit side x side", log=True),
         "n_puzzles": Int(0, 10**9, 0, "training puzzles used; 0 is all", log=True),
-        "max_demonstrations": Int(1, 64, 4, "most demonstrations of one puzzle that are read", log=True),
+        "max_demonstrations": Int(1, 64, 3, "most demonstrations of one puzzle that are read", log=True),
         "leave_one_out": Choice(
             (False, True),
             False,
@@ -118,7 +120,7 @@ SPACE = Space(
             1, 1024, 4, "augmented views of an evaluated puzzle that vote on its answer", log=True
         ),
         "split_seed": Int(0, 2**31 - 1, 0, "seed that halves the unseen puzzles into validation and test"),
-        **training_space(batch_size=32, lr=1e-3, ema_decay=0.99, grad_every=20, train_rows=32, passes_per_epoch=10),
+        **training_space(batch_size=16, lr=3e-3, ema_decay=0.98, grad_every=20, train_rows=32, passes_per_epoch=10),
     },
     rules=[heads_divide_the_width, only_a_recurrent_encoder_is_detached],
     presets={"trm": TRM},

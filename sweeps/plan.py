@@ -231,6 +231,7 @@ def make_plan(study: Study, out: Path, data_root: Path | None = None) -> Plan:
     version, guards = code_version(study.family), guards_of(study, family)
     check_guards(guards, family.metrics)
     points = tuple(grid_point(study, family, cell, data_root) for cell in study.grid_points)
+    check_train_rows(study, points)
     sweep_id = digest(question(study, points, guards), version)[:10]
     folder = out / study.name / sweep_id
     recorded = ended_trials(out, first=folder)
@@ -274,7 +275,7 @@ def grid_point(study: Study, family: Family, cell: Params, data_root: Path | Non
 
 
 def check_objectives(study: Study, metrics: Mapping[str, Metric]) -> None:
-    """Raise `StudyError` unless every objective is a validation metric of the family."""
+    """Raise `StudyError` unless every objective is a metric of the family on validation or training samples."""
     for objective in study.objectives:
         split, _, name = objective.metric.partition("/")
         if split not in ("valid", "train_eval") or name not in metrics:
@@ -283,6 +284,16 @@ def check_objectives(study: Study, metrics: Mapping[str, Metric]) -> None:
                 f"Objective {objective.metric!r} is not a validation metric of {study.family}."
                 f"{did_you_mean(objective.metric, known)} It takes {', '.join(known)}."
             )
+
+
+def check_train_rows(study: Study, points: Sequence[GridPoint]) -> None:
+    """Raise `StudyError` when an objective is on training samples and none are evaluated."""
+    on_train = [one.metric for one in study.objectives if one.metric.startswith("train_eval/")]
+    if on_train and any(point.params["train_rows"] == 0 for point in points):
+        raise StudyError(
+            f"Objective {on_train[0]!r} needs training samples to be evaluated, but train_rows=0. "
+            "Set train_rows to their number."
+        )
 
 
 def check_guards(guards: tuple[Guard, ...], metrics: Mapping[str, Metric]) -> None:

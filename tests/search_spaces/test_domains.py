@@ -99,3 +99,21 @@ def test_every_weight_is_log_scaled():
     weights = [domain for domain in SPACE.values() if not isinstance(domain, Choice) and domain.weight]
     assert len(weights) == 3
     assert all(domain.scale == "log" for domain in weights)
+
+
+def test_a_preset_changes_defaults_and_what_is_given_is_stronger():
+    space = Space(
+        {
+            "preset": Choice(("small", "large"), "small", "sizes"),
+            "width": Int(1, 99, 4, "width"),
+            "depth": Int(1, 99, 2, "depth"),
+        },
+        presets={"large": {"width": 64, "depth": 8}},
+    )
+    assert space.resolve({}) == {"preset": "small", "width": 4, "depth": 2}
+    assert space.resolve({"preset": "large", "depth": 3}) == {"preset": "large", "width": 64, "depth": 3}
+
+
+def test_a_preset_of_values_that_are_not_admitted_is_refused_where_it_is_declared():
+    with pytest.raises(SpaceError, match="width=100 is above 99"):
+        Space({"width": Int(1, 99, 4, "width")}, presets={"large": {"width": 100}})

@@ -123,6 +123,11 @@ def test_settings_fix_with_one_value_and_sweep_with_several():
         ),
         (replace(STUDY, epochs=0), StudyError, "epochs=0 is below 1"),
         (replace(STUDY, name="../up"), StudyError, r"Study name '../up' is not usable as a folder"),
+        (
+            replace(STUDY, objective=Objective("train_eval/rec_tokens")),
+            StudyError,
+            r"Objective 'train_eval/rec_tokens' needs training samples.*train_rows=0. Set train_rows",
+        ),
     ],
 )
 def test_a_study_that_cannot_run_is_refused_before_anything_starts(tmp_path, study, error, message):

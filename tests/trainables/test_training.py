@@ -98,6 +98,43 @@ def test_accounting_equals_the_closed_form_of_two_planted_terms():
     assert metrics["grad_cos/a.b"] == pytest.approx(0.0)
     assert metrics["frac_params_with_grad/encoder"] == 1.0
     assert metrics["frac_params_with_grad/unused"] == 0.0
+    assert metrics["grad_ratio/encoder"] == pytest.approx(1.0)
+    assert metrics["grad_ratio/unused"] == 0.0
+
+
+def test_the_gradient_ratio_of_a_module_is_its_part_of_the_whole_norm():
+    model = torch.nn.Module()
+    model.encoder, model.inner = (torch.nn.Linear(1, 1, bias=False) for _ in range(2))
+
+    class Planted:  # two terms that pull the encoder against each other: 5 - 2 = 3 beside 4
+        terms = {
+            "a": model.encoder.weight.sum() * 5 + model.inner.weight.sum() * 4,
+            "b": model.encoder.weight.sum(),
+        }
+        weights = {"a": 1.0, "b": -2.0}
+
+    metrics = account(weighted_gradients(Planted(), model), model)
+    assert metrics["grad_ratio/encoder"] == pytest.approx(3 / 5)
+    assert metrics["grad_ratio/inner"] == pytest.approx(4 / 5)
+
+
+def test_training_samples_are_evaluated_as_the_validation_split_is():
+    one = training(NAME, epochs=1, train_rows=40)
+    metrics = run(one)[0]
+    rows = {name: values[:40] for name, values in one.splits["train"].items()}
+    with torch.no_grad():
+        again = one.family.evaluate(one.model.eval(), one.state, rows, one.spec.params)
+    assert {f"train_eval/{name}": value for name, value in again.items()} == {
+        name: value for name, value in metrics.items() if name.startswith("train_eval/")
+    }
+
+
+def test_an_epoch_of_several_passes_sees_every_sample_once_per_pass():
+    order = epoch_order(50, seed=1, epoch=3, passes=4)
+    assert order.bincount().tolist() == [4] * 50
+    assert all(sorted(part.tolist()) == list(range(50)) for part in order.split(50))
+    assert torch.equal(order[:50], epoch_order(50, seed=1, epoch=3))
+    assert training(NAME, passes_per_epoch=3).steps_per_epoch == 3 * training(NAME).steps_per_epoch
 
 
 def test_an_encoder_that_a_term_does_not_reach_is_seen_at_the_first_step():
@@ -109,6 +146,7 @@ def test_an_encoder_that_a_term_does_not_reach_is_seen_at_the_first_step():
 
 def test_warm_up_then_cosine_ends_at_zero():
     params = {
+        "adam_beta2": 0.999,
         "warmup_steps": 10,
         "lr_schedule": "cosine",
         "lr": 1.0,

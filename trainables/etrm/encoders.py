@@ -68,7 +68,7 @@ class DemonstrationReader(nn.Module):
             self.cls = nn.Parameter(truncated_normal(1, dim, std=std))
         block = PostNormBlock if pooled else PreNormBlock
         layers = int(params["encoder_num_layers"])
-        self.blocks = nn.ModuleList(block(dim, int(params["n_heads"])) for _ in range(layers))
+        self.blocks = nn.ModuleList(block(dim, int(params["encoder_heads"])) for _ in range(layers))
 
     def forward(self, demos: Tensor) -> Tensor:
         """Return ``(B, M, E)`` of tokens ``(B, M, 2, S)``; of an absent demonstration it means nothing."""

@@ -1,7 +1,8 @@
 """Experiments on a trained solver: does it read the context, does it copy its query, does the context fit it?
 
-Intervals hold 95 %. Those of shares over cells resample puzzles, not cells: the cells of one puzzle change
-together. A claim is supported or rejected only when the whole interval lies on one side of its bound.
+A claim is supported or rejected only when its whole 95 % interval lies on one side of its bound. Puzzles are
+resampled, not cells: the cells of one puzzle change together. Where next to nothing changes, the interval of the
+flip rate is about the puzzles at hand: changes that only rare puzzles show may be missed, so their number is told.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 from scipy.stats import binomtest, bootstrap
+from scipy.stats import t as student
 from torch import Tensor
 
 from search_spaces.domains import Params
@@ -41,6 +44,8 @@ from trainables.probe import ProbeResult
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 2000
+ROUNDING = 1e-12  # a ratio this near to 0 or 1 is that
+FEWEST_PUZZLES = 3  # of which one can be left out
 RESAMPLING_SEED = 0  # the same model gets the same verdict
 
 Verdict = Literal["supported", "rejected", "undecided", "not_applicable"]
@@ -80,13 +85,13 @@ def probe(model: ARCSolver, split: Split, params: Params) -> tuple[ProbeResult, 
         params: Resolved parameters.
 
     Raises:
-        DataError: If the split has fewer than two puzzles.
+        DataError: If the split has fewer than three puzzles.
     """
     n_puzzles = len(np.unique(split["puzzle"]))
-    if n_puzzles < 2:
+    if n_puzzles < FEWEST_PUZZLES:
         raise DataError(
             f"The split has {n_puzzles} puzzle{'s' * (n_puzzles != 1)}; contexts are exchanged and compared between "
-            "two or more. Probe a split with more puzzles, or raise side."
+            f"{FEWEST_PUZZLES} or more. Raise side, or probe on a data set with more puzzles."
         )
     device = next(model.parameters()).device
     seen = read_out(model, {name: torch.as_tensor(array).to(device) for name, array in split.items()})
@@ -101,8 +106,10 @@ def probe(model: ARCSolver, split: Split, params: Params) -> tuple[ProbeResult, 
 
 def decoder_ignores_context(seen: ReadOut, params: Params, *, collapsed: bool) -> ProbeResult:
     """Return whether predictions stay as they are under another puzzle's context."""
-    flip = flip_rate(seen)
+    flips, cells = flips_of(seen)
+    flip = flip_rate(flips, cells)
     numbers = flip.numbers("ctx_flip") | {"bound": IGNORED_CONTEXT_FLIP}
+    numbers |= {"n_puzzles": float(len(flips)), "puzzles_changed": float((flips > 0).sum())}
     for name, answers in (("true", seen.true), ("shuffled", seen.shuffled), ("zeroed", seen.zeroed)):
         numbers |= quality(answers, seen.asked["labels"], name)
     verdict: Verdict = "not_applicable" if collapsed else flip.below(IGNORED_CONTEXT_FLIP)
@@ -119,9 +126,8 @@ def decoder_ignores_context(seen: ReadOut, params: Params, *, collapsed: bool) -
         "undecided": "Probe a trial on more puzzles (larger side) or one that trained longer.",
         "not_applicable": "Cure the encoder first; see representation_collapse.",
     }.get(verdict, "")
-    return ProbeResult(
-        "decoder_ignores_context", verdict, statement, numbers, advice, alarm=verdict == "supported"
-    )
+    alarm = verdict == "supported"
+    return ProbeResult("decoder_ignores_context", verdict, statement, numbers, advice, alarm)
 
 
 def quality(answers: Answers, labels: Tensor, under: str) -> dict[str, float]:
@@ -184,16 +190,10 @@ def copies_input(seen: ReadOut) -> ProbeResult:
         "rejected": f"The solver does not copy its query: {figures}.",
         "undecided": f"Whether the solver copies its query is open: {figures}, around {COPYING_RATE:g}.",
     }[verdict]
-    advice = "Train longer, raise H_cycles or halt_max_steps, or give it more to read (leave_one_out=True)."
+    alarm = verdict == "supported"
+    more = "Train longer, raise H_cycles or halt_max_steps, or give it more to read (leave_one_out=True)."
     numbers = rate.numbers("copy_rate") | {"n_queries": float(n), "bound": COPYING_RATE}
-    return ProbeResult(
-        "copies_input",
-        verdict,
-        statement,
-        numbers,
-        advice if verdict == "supported" else "",
-        alarm=verdict == "supported",
-    )
+    return ProbeResult("copies_input", verdict, statement, numbers, more if alarm else "", alarm)
 
 
 def context_scale_off(model: ARCSolver, seen: ReadOut, params: Params) -> ProbeResult:
@@ -222,14 +222,19 @@ def context_scale_off(model: ARCSolver, seen: ReadOut, params: Params) -> ProbeR
     )
 
 
-def flip_rate(seen: ReadOut) -> Interval:
-    """Return the share of valid cells whose prediction changes under another puzzle's context."""
+def flips_of(seen: ReadOut) -> tuple[Array, Array]:
+    """Return of every puzzle ``(P,)`` how many valid cells change under another's context, and how many it has."""
     valid = seen.asked["labels"] != PAD
     _, group = torch.unique(seen.puzzle, return_inverse=True)
     zero = torch.zeros(int(group.max()) + 1, dtype=torch.int64, device=group.device)
     flips, cells = (
         zero.index_add(0, group, part.sum(dim=-1)).cpu().numpy() for part in (seen.flipped & valid, valid)
     )
+    return flips, cells
+
+
+def flip_rate(flips: Array, cells: Array) -> Interval:
+    """Return the share of valid cells that change, given both of every puzzle, ``(P,)``."""
 
     def share(rows: Array) -> Array:
         return np.asarray(flips[rows].sum(axis=-1) / cells[rows].sum(axis=-1))
@@ -238,23 +243,30 @@ def flip_rate(seen: ReadOut) -> Interval:
 
 
 def cross_ratio(context: Tensor) -> Interval:
-    """Return the cross-sample ratio of contexts ``(P, T, D)``, one per puzzle.
+    """Return the cross-sample ratio of contexts ``(P, T, D)``, one per puzzle, P at least 3.
 
-    It is ``1 - |mean c|^2 / mean |c|^2``, so all resamples are had from the products of the contexts.
+    The bounds are those of Student's t over the jackknife's pseudo-values of the ratio's logit, which hold 95 % from
+    20 puzzles on, where percentiles of the bootstrap hold 84 to 90 %: puzzles that are drawn twice do not differ.
+
+    Source:
+        Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 11.5.
     """
     flat = context.flatten(1).double()
     products = (flat @ flat.T).cpu().numpy()
-    n = len(products)
+    n, rows = len(products), products.sum(axis=1)
+    whole = logit_ratio(products.sum() / n, products.trace())
+    without_one = products.sum() - 2 * rows + products.diagonal()
+    parts = logit_ratio(without_one / (n - 1), products.trace() - products.diagonal())
+    pseudo = n * whole - (n - 1) * parts
+    reach = student.ppf((1 + CONFIDENCE) / 2, n - 1) * pseudo.std(ddof=1) / np.sqrt(n)
+    low, high = (float(expit(pseudo.mean() + side * reach)) for side in (-1, 1))
+    return Interval(float(cross_sample_ratio(context)), low, high)
 
-    def ratio(rows: Array) -> Array:
-        counts = np.stack([np.bincount(row, minlength=n) for row in rows.reshape(-1, n)]) / n
-        of_mean, mean = ((counts @ products) * counts).sum(axis=1), counts @ products.diagonal()
-        ratios = 1 - np.divide(of_mean, mean, out=np.ones_like(mean), where=mean > 0)
-        # Puzzles drawn twice do not differ: a resample's variance is (n - 1) / n of the sample's.
-        return np.asarray((ratios * n / (n - 1)).clip(0, 1).reshape(rows.shape[:-1]))
 
-    interval = resampled(ratio, n)
-    return Interval(float(cross_sample_ratio(context)), interval.low, interval.high)
+def logit_ratio(of_mean: Array, total: Array) -> Array:
+    """Return the logit of ``1 - |mean c|^2 / mean |c|^2``, given both times the number of puzzles; 0 of zeros is 0."""
+    share = np.divide(of_mean, total, out=np.ones_like(total), where=total > 0)
+    return np.asarray(logit((1 - share).clip(ROUNDING, 1 - ROUNDING)))
 
 
 def resampled(statistic: Callable[[Array], Array], n_puzzles: int) -> Interval:

@@ -148,7 +148,7 @@ def draw_puzzle(row: Array, one: Puzzle, n_pairs: int) -> None:
     draw_answer(predicted, one.predicted, one.truth, exact=one.exact)
     draw_answer(foreign, one.foreign, one.truth, exact=one.exact_foreign)
     row[0].text(
-        -0.12,
+        -0.15,
         0.5,
         f"{SPLITS[one.split]}\n{one.name}",
         transform=row[0].transAxes,

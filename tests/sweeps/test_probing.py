@@ -1,0 +1,93 @@
+"""``sweeps probe`` on a trial that was really trained, and ``sweeps data check`` on data right and wrong."""
+
+import json
+
+import pytest
+
+from sweeps.records import read_records
+from tests.sweeps.conftest import only_sweep, sweeps
+
+STUDY = """
+from sweeps.__main__ import main
+from sweeps.study import Objective, Study
+STUDY = Study(
+    name="tiny", family="etrm", question="Is the context read?", arms={{"standard": {{"encoder_type": "standard"}}}},
+    fixed={{"side": 6, "hidden_dim": 16, "encoder_dim": 16, "n_heads": 2, "n_views": 1, "passes_per_epoch": 1,
+           "train_rows": 8}},
+    seeds={seeds}, epochs=1, objective=Objective("train_eval/lm", mode="min"),
+)
+if __name__ == "__main__":
+    main(STUDY)
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return the output folder of a sweep of two trials."""
+    folder = tmp_path_factory.mktemp("probing")
+    (folder / "tiny.py").write_text(STUDY.format(seeds=2))
+    sweeps("run", "tiny.py", "--out", "out", "--address", "local", cwd=folder)
+    return folder / "out"
+
+
+def runs_of(out):
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tiny")
+    found = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
+    return client, {run.data.tags["trial_id"]: run for run in found}
+
+
+@pytest.mark.slow
+def test_a_probe_prints_verdicts_and_leaves_them_with_the_trial_and_in_mlflow(trained):
+    row = next(iter(read_records(only_sweep(trained)).trials.values()))
+    said = sweeps("probe", row.trial_id[:6], "--out", trained, cwd=trained.parent).stdout
+    assert "decoder_ignores_context" in said
+    first = json.loads(sweeps("probe", row.trial_id, "--out", trained, "--json", cwd=trained.parent).stdout)
+    ids = [result["id"] for result in first]
+    assert {"decoder_ignores_context", "representation_collapse", "copies_input"} <= set(ids)
+    (kept,) = only_sweep(trained).glob(f"*/seed_{row.seed}/facts/probe.json")
+    assert json.loads(kept.read_text()) == first
+    client, runs = runs_of(trained)
+    run = runs[row.trial_id]
+    for result in first:
+        assert run.data.tags[f"probe.{result['id']}"] == result["verdict"]
+        for name, value in result["numbers"].items():
+            assert run.data.metrics[f"probe/{name}"] == pytest.approx(value)
+            assert len(client.get_metric_history(run.info.run_id, f"probe/{name}")) == 1, (
+                "sent twice, kept once"
+            )
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "facts")].count(
+        "facts/probe.json"
+    ) == 1
+
+
+@pytest.mark.slow
+def test_a_probe_takes_the_folder_of_a_trial_and_refuses_what_is_none(trained):
+    folder = next(only_sweep(trained).glob("*/seed_1"))
+    assert "verdict" in sweeps("probe", folder, "--out", trained, "--json", cwd=trained.parent).stdout
+    lost = sweeps("probe", "zzzz", "--out", trained, cwd=trained.parent, check=False)
+    assert (lost.returncode, lost.stderr.count("\n")) == (2, 1)
+    assert "No trial 'zzzz' under" in lost.stderr
+    other = sweeps("probe", folder, "--data", trained, "--out", trained, cwd=trained.parent, check=False)
+    assert other.returncode == 2
+    (folder / "model.pt").rename(folder / "model.gone")
+    gone = sweeps("probe", folder, "--out", trained, cwd=trained.parent, check=False)
+    (folder / "model.gone").rename(folder / "model.pt")
+    assert gone.returncode == 2
+    assert "has no model.pt: the trial has not ended" in gone.stderr
+
+
+@pytest.mark.slow
+def test_the_data_of_a_family_is_checked(tmp_path):
+    right = sweeps("data", "check", "etrm", "--set", "side=6", "--json", cwd=tmp_path)
+    claims = {result["id"]: result for result in json.loads(right.stdout)}
+    assert claims["demonstrations_match_query"]["verdict"] == "supported"
+    assert claims["data_can_be_read"]["numbers"]["n_train"] > 40
+    assert "data_can_be_read" in sweeps("data", "check", "ssvae", cwd=tmp_path).stdout
+    wrong = sweeps("data", "check", "etrm", "--data", tmp_path / "none", cwd=tmp_path, check=False)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    unknown = sweeps("data", "check", "etrm", "--set", "sides=6", cwd=tmp_path, check=False)
+    assert unknown.returncode == 2
+    assert "Did you mean 'side'?" in unknown.stderr
