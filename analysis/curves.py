@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -48,7 +49,7 @@ def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
     return figure
 
 
-def legend_columns(figure: Figure, handles: Sequence[Line2D]) -> int:
+def legend_columns(figure: Figure, handles: Sequence[Artist]) -> int:
     """Return how many entries of a legend stand side by side without leaving the figure."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     return max(1, min(6, len(handles), int(CHARACTERS * figure.get_figwidth() / (longest + 6))))

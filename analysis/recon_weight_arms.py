@@ -63,11 +63,17 @@ def group_of(table: SweepTable, cell: CellKey, by: Sequence[Axis]) -> tuple[Valu
 def one_arm(table: SweepTable, by: Sequence[Axis], key: tuple[Value, ...], cell: CellKey) -> Arm:
     """Return one judged cell with everything the records say of its parameters."""
     named = len(by) == 1 and by[0].name == ARM
-    setting = (table.study.get("arms") or {}).get(str(key[0]), {}) if named else {}
-    params = {**table.params, **(table.study.get("fixed") or {}), **setting, **table.params_of(cell)}
+    params = all_params(table, cell)
     name = ", ".join(str(value) for value in key) or "best cell"
     role: Role = role_of(name) if named and not table.is_search else "point"
     return Arm(name, cell, role, params, gives_sigma(table, cell, params, role))
+
+
+def all_params(table: SweepTable, cell: CellKey) -> dict[str, Value]:
+    """Return every parameter that the records tell of a cell: of the space, the study, its arm, its axes."""
+    swept = table.params_of(cell)
+    setting = (table.study.get("arms") or {}).get(str(swept.get(ARM)), {})
+    return {**table.params, **(table.study.get("fixed") or {}), **setting, **swept}
 
 
 def role_of(name: str) -> Role:

@@ -29,6 +29,7 @@ from analysis.recon_weight_targets import COLLAPSED_K_EFF
 from analysis.table import CellKey, SweepTable
 
 SHARE_STEP = 0.005  # shares of images are taken as known to half a percent, so that 0 and 1 have odds
+VARIANCE_STEP = 0.001  # shares of a variance or norm: what is smaller differs from zero by rounding alone
 GRADIENT_STEP = 1e-9  # shares of the gradient are known to the digits of float32
 FLAT = 1e-5  # a sigma that varies less between images varies by rounding
 FEWEST_AGREEING = 3  # seeds; an arm that escapes in one seed of three is missed in three of ten sweeps
@@ -45,6 +46,7 @@ class Scale:
         transform: From the metric to the compared value.
         rests: Whether a cell with these values is at rest.
         moved_by: Metric without which this one is rounding noise: where it is below `FLAT`, a cell rests, too.
+        back: From the compared value to the metric.
     """
 
     kind: Kind
@@ -52,6 +54,7 @@ class Scale:
     transform: Callable[[float], float] = float
     rests: Callable[[Sequence[float]], bool] = constant
     moved_by: str = ""
+    back: Callable[[float], float] = float
 
     @property
     def label(self) -> str:
@@ -63,6 +66,11 @@ class Scale:
         a, b = self.transform(value), self.transform(reference)
         return a / b if self.kind == "ratio" else a - b
 
+    def metric_at(self, end: float, reference: float) -> float:
+        """Return the metric's value at one end of an effect that is measured against ``reference``."""
+        at = self.transform(reference)
+        return self.back(end * at if self.kind == "ratio" else end + at)
+
     def distance(self, value: float, bound: float) -> float:
         """Return how far a value is from a bound, on the scale on which effects add up."""
         a, b = self.transform(value), self.transform(bound)
@@ -71,9 +79,24 @@ class Scale:
         return abs(math.log(a / b)) if a > 0 and b > 0 else math.inf
 
 
-def share_odds(share: float) -> float:
-    """Return the odds of a share of images."""
-    return (share + SHARE_STEP) / (1 - share + SHARE_STEP)
+def share_odds(share: float, step: float = SHARE_STEP) -> float:
+    """Return the odds of a share that is known to ``step``."""
+    return (share + step) / (1 - share + step)
+
+
+def share_of_odds(odds: float, step: float = SHARE_STEP) -> float:
+    """Return the share that has these odds, between 0 and 1: the inverse of `share_odds`."""
+    return min(1.0, max(0.0, (odds * (1 + step) - step) / (1 + odds)))
+
+
+def variance_odds(share: float) -> float:
+    """Return the odds of a share of a variance or of a norm, which is no count and known more finely."""
+    return share_odds(share, VARIANCE_STEP)
+
+
+def share_of_variance_odds(odds: float) -> float:
+    """Return the share of a variance that has these odds: the inverse of `variance_odds`."""
+    return share_of_odds(odds, VARIANCE_STEP)
 
 
 def gradient_odds(share: float) -> float:
@@ -107,7 +130,8 @@ COMPONENTS = Scale(
     "difference", rests=one_component
 )  # bounded by K, near which ratios scatter like nothing else
 CALIBRATION = Scale("ratio", rests=near_one)
-SHARE = Scale("ratio", "odds", share_odds)
+SHARE = Scale("ratio", "odds", share_odds, back=share_of_odds)
+VARIANCE_SHARE = Scale("ratio", "odds", variance_odds, back=share_of_variance_odds)
 GRADIENT = Scale("ratio", "odds", gradient_odds)
 CORRELATION = Scale("difference", "Fisher z", fisher_z, moved_by="sigma_std")
 

@@ -1,0 +1,169 @@
+"""What weight, latent and depth do to the encoder over a grid: noise, signal and diversity."""
+
+from __future__ import annotations
+
+from analysis import grid
+from analysis import recon_weight_scales as scales
+from analysis.effects import Contrast, Effect
+from analysis.encoder_health_monitors import CROSS
+from analysis.encoder_variance_states import SIGNAL, WITHIN
+from analysis.findings import Finding, Verdict, Wording, all_of, any_of, differs, not_applicable
+from analysis.kl_weight_anomaly import told
+from analysis.kl_weight_contrasts import WEIGHT, extremes
+from analysis.levels import known, level_contrast, level_pairs
+from analysis.recon_weight_arms import metric_name
+from analysis.recon_weight_contrasts import Judge, Quantity
+from analysis.table import SweepTable
+from search_spaces.domains import Value, value_text
+from trainables.etrm.health import COLLAPSED_CROSS_RATIO
+
+LATENT, DEPTH = "latent_dim", "encoder_num_layers"
+
+
+def column(table: SweepTable, quantity: Quantity) -> str:
+    """Return the column on which levels are compared: that of all cells, for a level averages over them."""
+    return scales.column(table, quantity.name, quantity.scale, *table.cells)
+
+
+def step(
+    table: SweepTable, quantity: Quantity, axis: str, pair: tuple[Value, Value] | None
+) -> Contrast | None:
+    """Return one level of an axis against another on one quantity, None where the sweep lacks either."""
+    if pair is None or metric_name(table, quantity.name) not in table.trials:
+        return None
+    return level_contrast(table, column(table, quantity), axis, pair, quantity.scale.kind)
+
+
+def heaviest(table: SweepTable) -> Contrast | None:
+    """Return the diversity at the largest weight, over all other axes, against collapse."""
+    ends, metric = extremes_of_grid(table), metric_name(table, CROSS.name)
+    axis = table.axis(WEIGHT)
+    if ends is None or axis is None or metric not in table.trials:
+        return None
+    blocks = tuple({cell: 1.0} for cell in table.cells if table.params_of(cell)[WEIGHT] == ends[0])
+    reference = float(f"{CROSS.scale.transform(COLLAPSED_CROSS_RATIO):.5g}")
+    name, compared = f"collapse ({COLLAPSED_CROSS_RATIO:g} as odds)", column(table, CROSS)
+    a = table.level(axis, ends[0])
+    return Contrast(f"{compared}: {a} vs {name}", compared, a, name, blocks, "ratio", reference)
+
+
+def extremes_of_grid(table: SweepTable) -> tuple[Value, Value] | None:
+    """Return the largest and the smallest weight of a grid; None of a search, whose weights are no levels."""
+    axis = table.axis(WEIGHT)
+    return None if axis is None or axis.searched else extremes(table)
+
+
+def level_contrasts(table: SweepTable) -> list[Contrast]:
+    """Return every comparison of levels that the findings below rest on, and those on the objective."""
+    ends = extremes_of_grid(table)
+    found = [step(table, quantity, WEIGHT, ends) for quantity in (WITHIN, SIGNAL, CROSS)]
+    found += [step(table, CROSS, axis, pair) for axis in (LATENT, DEPTH) for pair in level_pairs(table, axis)]
+    return [*(c for c in [*found, heaviest(table)] if c is not None), *grid.contrasts(table)]
+
+
+def on_levels(judge: Judge) -> list[Finding]:
+    """Return what the axes of the grid do; nothing where none of them was swept by levels."""
+    axes = [axis.name for axis in judge.table.gridded]
+    found = []
+    if WEIGHT in axes:
+        found += [kl_weight_raises_noise(judge), kl_weight_costs_signal(judge), kl_weight_collapses(judge)]
+    names = {LATENT: "latent_dim_matters", DEPTH: "depth_matters"}
+    return [*found, *(axis_matters(judge, name, axis) for axis, name in names.items() if axis in axes)]
+
+
+def ends_text(judge: Judge) -> tuple[str, str]:
+    """Return the largest and the smallest weight in words."""
+    ends = extremes_of_grid(judge.table)
+    assert ends is not None
+    return value_text(ends[0]), value_text(ends[1])
+
+
+def rises(effect: Effect) -> Verdict:
+    """Return the verdict on "the heavier weight has more of it"; rejected when it has less, or the same."""
+    if effect.same or effect.below(effect.null):
+        return "rejected"
+    return "supported" if effect.above(effect.null) else "undecided"
+
+
+def falls(effect: Effect) -> Verdict:
+    """Return the verdict on "the heavier weight has less of it"; rejected when it has more, or the same."""
+    if effect.same or effect.above(effect.null):
+        return "rejected"
+    return "supported" if effect.below(effect.null) else "undecided"
+
+
+def kl_weight_raises_noise(judge: Judge) -> Finding:
+    """A heavier KL adds variance within one puzzle, as it should: it pulls the posterior to the unit normal."""
+    identity, ends = "kl_weight_raises_noise", extremes_of_grid(judge.table)
+    found = judge.step(step(judge.table, WITHIN, WEIGHT, ends))
+    if found is None:
+        return not_applicable(identity, f"Needs two levels of {WEIGHT} with data on {WITHIN.name}.")
+    high, low = ends_text(judge)
+    what = "lowers it" if found.below(found.null) else "leaves it the same within the margin"
+    wording = Wording(
+        supported=f"{WEIGHT} {high} raises the variance within one puzzle against {low}, as expected.",
+        rejected=f"{WEIGHT} {high} does not raise the variance within one puzzle against {low}, as it "
+        f"should: it {what}.",
+        undecided=f"Whether a heavier {WEIGHT} raises the variance within one puzzle is open.",
+        advice={
+            "rejected": "See that the KL's gradient reaches the encoder, and that its weight is per sample."
+        },
+    )
+    return told(identity, rises(found), wording, [found])
+
+
+def kl_weight_costs_signal(judge: Judge) -> Finding:
+    """A heavier KL takes variance between puzzles, at the mean of the latent."""
+    identity, ends = "kl_weight_costs_signal", extremes_of_grid(judge.table)
+    found = judge.step(step(judge.table, SIGNAL, WEIGHT, ends))
+    if found is None:
+        return not_applicable(identity, f"Needs two levels of {WEIGHT} with data on signal_var.")
+    high, low = ends_text(judge)
+    wording = Wording(
+        supported=f"{WEIGHT} {high} costs signal against {low}: the contexts of different puzzles are closer.",
+        rejected=f"{WEIGHT} {high} costs no signal against {low}.",
+        undecided=f"Whether a heavier {WEIGHT} costs signal is open.",
+        advice={"supported": "Take the smallest weight whose noise is wanted."},
+    )
+    return told(identity, falls(found), wording, [found])
+
+
+def kl_weight_collapses(judge: Judge) -> Finding:
+    """The largest weight makes all contexts one, where the smallest leaves them more different."""
+    identity, ends = "kl_weight_collapses", extremes_of_grid(judge.table)
+    found = [judge.step(step(judge.table, CROSS, WEIGHT, ends)), judge.step(heaviest(judge.table))]
+    effects = [effect for effect in found if effect is not None]
+    if len(effects) < 2:
+        return not_applicable(identity, f"Needs two levels of {WEIGHT} with data on {CROSS.name}.")
+    parts = [falls(effect) for effect in effects]
+    high, low = ends_text(judge)
+    rest = (
+        "it is less diverse, but above the bound"
+        if parts[0] == "supported"
+        else f"not less diverse than at {low}"
+    )
+    wording = Wording(
+        supported=f"{WEIGHT} {high} collapses the representation, against {low}: cross_sample_ratio falls below "
+        f"{COLLAPSED_CROSS_RATIO:g} on average over the other axes.",
+        rejected=f"{WEIGHT} {high} does not collapse the representation: {rest}.",
+        undecided=f"Whether {WEIGHT} {high} collapses the representation is open.",
+        advice={"supported": "Lower kl_weight, or warm it up."},
+    )
+    return told(identity, all_of(parts), wording, effects)
+
+
+def axis_matters(judge: Judge, identity: str, axis: str) -> Finding:
+    """The diversity of contexts differs between levels of one axis, averaged over the others."""
+    pairs = [step(judge.table, CROSS, axis, pair) for pair in level_pairs(judge.table, axis)]
+    found = known(judge.effects, *pairs)
+    if not found:
+        return not_applicable(identity, f"{axis} has no two levels with data on {CROSS.name}.")
+    up = [effect for effect in found if effect.above(effect.null)]
+    direction = "more of it, more" if up else "less of it, more"
+    wording = Wording(
+        supported=f"{axis} matters for how different the contexts of puzzles are: {direction} different.",
+        rejected=f"{axis} does not matter for how different the contexts of puzzles are.",
+        undecided=f"Whether {axis} matters for how different the contexts of puzzles are is open.",
+        advice={"rejected": f"Leave {axis} at its smallest level."},
+    )
+    return told(identity, any_of(differs(effect) for effect in found), wording, found)
