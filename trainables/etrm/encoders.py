@@ -88,7 +88,8 @@ class DemonstrationReader(nn.Module):
             for block in self.blocks:
                 h = block(h, visible)
             read = rms_norm(h[:, 0])
-        return read.unflatten(0, demos.shape[:2])
+        vectors: Tensor = read.reshape(*demos.shape[:2], -1)
+        return vectors
 
 
 class QueryAttention(nn.Module):

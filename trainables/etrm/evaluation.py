@@ -18,6 +18,7 @@ from torch import Tensor
 from search_spaces.domains import Params
 from trainables.contract import Batch
 from trainables.dataset import Array
+from trainables.etrm.answers import exactly_right, right_cells
 from trainables.etrm.augmentation import View, plain_views, recover, several_views
 from trainables.etrm.context_metrics import active_units, first_rows, foreign_rows, spread_metrics, within_var
 from trainables.etrm.encoders import Encoded
@@ -138,17 +139,6 @@ def halting_step(q: Tensor) -> Tensor:
     """Return the first step, from 0, at which ``q`` ``(A, n)`` is above 0, else the last one, ``(n,)``."""
     halts = torch.cat([q[:-1] > 0, torch.ones_like(q[-1:], dtype=torch.bool)])
     return halts.int().argmax(dim=0)
-
-
-def right_cells(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Return the share of each sample's valid cells that are right, ``(n,)``, of tokens ``(n, S)``."""
-    valid = labels != PAD
-    return ((predicted == labels) & valid).sum(dim=-1) / valid.sum(dim=-1).clamp(min=1)
-
-
-def exactly_right(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Return which samples have all valid cells right, bool ``(n,)``, of tokens ``(n, S)``."""
-    return ((predicted == labels) | (labels == PAD)).all(dim=-1)
 
 
 def evaluate(model: ARCSolver, split: Batch, params: Params) -> dict[str, float]:

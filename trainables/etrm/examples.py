@@ -13,9 +13,10 @@ from torch import Tensor
 from search_spaces.domains import Params
 from trainables.contract import Batch
 from trainables.dataset import Array, Dataset, Split
+from trainables.etrm.answers import exactly_right
 from trainables.etrm.augmentation import plain_views, recover
 from trainables.etrm.context_metrics import cross_sample_ratio, first_rows, foreign_rows
-from trainables.etrm.evaluation import Answers, answers_of, contexts_of, exactly_right, puzzles_as
+from trainables.etrm.evaluation import Answers, answers_of, contexts_of, puzzles_as
 from trainables.etrm.model import ARCSolver
 
 N_SHOWN = {"valid": 6, "train": 4}

@@ -21,16 +21,9 @@ from torch import Tensor
 from search_spaces.domains import Params
 from search_spaces.etrm import VARIATIONAL_ENCODERS
 from trainables.dataset import Array, DataError, Split
+from trainables.etrm.answers import exactly_right, right_cells
 from trainables.etrm.context_metrics import cross_sample_ratio, first_rows
-from trainables.etrm.evaluation import (
-    Answers,
-    ReadOut,
-    copied,
-    exactly_right,
-    read_out,
-    right_cells,
-    token_rms,
-)
+from trainables.etrm.evaluation import Answers, ReadOut, copied, read_out, token_rms
 from trainables.etrm.health import (
     COLLAPSED_CROSS_RATIO,
     CONTEXT_SCALE,
@@ -149,7 +142,7 @@ def representation_collapse(seen: ReadOut, params: Params) -> ProbeResult:
     statement = {
         "supported": f"Contexts of different puzzles are alike: cross ratio {ratio}, under {COLLAPSED_CROSS_RATIO:g}.",
         "rejected": f"Contexts tell puzzles apart: cross ratio {ratio}, above {SUSPICIOUS_CROSS_RATIO:g}.",
-        "undecided": f"Contexts differ suspiciously little: cross ratio {ratio}, where {COLLAPSED_CROSS_RATIO:g} is "
+        "undecided": f"Contexts may differ too little: cross ratio {ratio}, where {COLLAPSED_CROSS_RATIO:g} is "
         f"collapsed and {SUSPICIOUS_CROSS_RATIO:g} healthy.",
     }[verdict]
     return ProbeResult(

@@ -92,7 +92,7 @@ class Attention(nn.Module):
 
     def heads(self, x: Tensor) -> Tensor:
         """Return ``(B, n_heads, N, head_dim)`` of ``(B, N, D)``."""
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:-1], self.n_heads, -1).transpose(1, 2)
 
 
 class SwiGLU(nn.Module):

@@ -17,6 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from search_spaces.domains import Params
 from trainables.contract import Batch, LossTerms, State
+from trainables.etrm.answers import exactly_right, right_cells
 from trainables.etrm.augmentation import View, draw_views, offsets, plain_views, tokens
 from trainables.etrm.context_metrics import cross_sample_ratio, cross_sample_var, within_var
 from trainables.etrm.encoders import Encoded, Memory
@@ -85,31 +86,35 @@ def loss_terms(
     memory = {name.removeprefix(ENCODER): s for name, s in carry.items() if name.startswith(ENCODER)}
     encoded = solver.encode(read, carry["present"], batch.get("epsilon"), memory)
     z_h, z_l, logits, q = solver.inner(carry["z_h"], carry["z_l"], tokens_now, encoded.context)
-    valid = labels != 0
-    right = (logits.argmax(dim=-1) == labels) | ~valid
-    exact = right.all(dim=-1).to(q.dtype)
+    exact = exactly_right(logits.argmax(dim=-1), labels).to(q.dtype)
     terms = {
         "lm": stablemax_cross_entropy(logits, labels).mean(),
         "halt": binary_cross_entropy_with_logits(q, exact),
     }
-    weights = {"lm": 1.0, "halt": params["halt_weight"]}
     if encoded.mean is not None:
         terms["kl"] = kl_to_normal(encoded, carry["present"])
-        weights["kl"] = params["kl_weight"]
+    weights = {"lm": 1.0, **{name: cast("float", params[f"{name}_weight"]) for name in terms if name != "lm"}}
     ended = halting(carry, q.detach(), exact, batch["least_steps"], solver.n_steps)
     states = {"z_h": z_h, "z_l": z_l} | {ENCODER + name: s for name, s in encoded.state.items()}
     again = another_context(solver, read, carry["present"], batch.get("epsilon_again"), memory, encoded)
     metrics = {
-        "accuracy": ((right & valid).sum(dim=-1) / valid.sum(dim=-1).clamp(min=1)).mean(),
+        "accuracy": right_cells(logits.argmax(dim=-1), labels).mean(),
         "exact_accuracy_at_halt": ended["last_exact"].mean(),
         "steps": ended["last_steps"].mean(),
-        "encoder_cross_sample_var": cross_sample_var(encoded.context),
-        "encoder_cross_sample_ratio": cross_sample_ratio(encoded.context),
-        "encoder_within_puzzle_var": within_var(encoded.context, again),
+        **monitors(encoded.context.detach(), again.detach()),
     }
     kept = {name: carry[name] for name in PUZZLE}
     detached = {name: value.detach() for name, value in {**states, **ended, **kept}.items()}
-    return LossTerms(terms, weights, {name: m.detach() for name, m in metrics.items()}), detached
+    return LossTerms(terms, weights, metrics), detached
+
+
+def monitors(context: Tensor, again: Tensor) -> dict[str, Tensor]:
+    """Return how contexts ``(B, T, D)`` of a step differ between puzzles, and from a second draw of each."""
+    return {
+        "encoder_cross_sample_var": cross_sample_var(context),
+        "encoder_cross_sample_ratio": cross_sample_ratio(context),
+        "encoder_within_puzzle_var": within_var(context, again),
+    }
 
 
 def taken_up(model: ARCSolver, state: State, batch: Batch) -> State:
@@ -140,7 +145,7 @@ def puzzles(batch: Batch) -> dict[str, Tensor]:
     return {
         "tokens": query,
         "labels": answer,
-        "demos": demos.unflatten(1, pairs.shape[1:3]),
+        "demos": demos.reshape(*pairs.shape[:3], -1),
         "present": inputs[:, :, 0, 0] >= 0,
     }
 

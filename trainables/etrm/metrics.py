@@ -29,7 +29,9 @@ METRICS = {
     "signal_var": Metric(None, True, "variance between puzzles of the context at the mean of the latent"),
     "noise_var": Metric(None, False, "variance of the context that sampling the latent adds"),
     "snr": Metric(None, False, "signal_var over noise_var; absent without noise", detail=True),
-    "context_to_token_rms": Metric(None, True, "root mean square of the context over that of the query tokens"),
+    "context_to_token_rms": Metric(
+        None, True, "root mean square of the context over that of the query tokens"
+    ),
     "encoder_output_norm": Metric(None, True, "mean norm of a context token", detail=True),
     "encoder_output_mean": Metric(None, False, "mean of the context", detail=True),
     "encoder_output_std": Metric(None, True, "standard deviation of the context", detail=True),
@@ -38,9 +40,7 @@ METRICS = {
     "ctx_kl": Metric(
         None, True, "divergence of the predictions under another puzzle's context", unit="nats", detail=True
     ),
-    "em_drop_shuffle": Metric(
-        None, False, "exact accuracy lost under another puzzle's context", detail=True
-    ),
+    "em_drop_shuffle": Metric(None, False, "exact accuracy lost under another puzzle's context", detail=True),
     "em_drop_zero": Metric(None, False, "exact accuracy lost without a context", detail=True),
     "kl_per_dim": Metric(None, True, "KL of the latent to N(0, I), per dimension", unit="nats"),
     "active_units": Metric("max", False, "latent dimensions whose mean varies by more than 0.01"),

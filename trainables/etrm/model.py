@@ -86,7 +86,8 @@ class ARCSolver(nn.Module):
 
     def token_rms(self, tokens: Tensor) -> Tensor:
         """Return the root mean square of the embeddings of ``tokens`` ``(B, S)``, before they are scaled; a scalar."""
-        return self.inner.embedding(tokens).square().mean().sqrt()
+        embedded: Tensor = self.inner.embedding(tokens)
+        return embedded.square().mean().sqrt()
 
 
 def latent_shape(params: Params) -> tuple[int, ...] | None:
