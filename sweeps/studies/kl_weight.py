@@ -29,9 +29,10 @@ STUDY = Study(
         "augment": False,
         "n_views": 1,
         "passes_per_epoch": 6,
+        "train_rows": 16,
     },
     seeds=3,
-    epochs=5,
+    epochs=4,
     objective=Objective("valid/lm", mode="min"),
     analysis="encoder_variance",
 )

@@ -35,8 +35,11 @@ def test_the_command_line_imports_nothing_heavy():
     assert not loaded & heavy
 
 
-def test_planning_imports_neither_torch_nor_ray_nor_mlflow(tmp_path):
-    plan = "from sweeps.commands import run_cli\nassert run_cli(['plan', 'compare_globals_heads']) == 0"
+@pytest.mark.parametrize(
+    "study", ["compare_globals_heads", "kl_weight_ssvae", "kl_weight"]
+)  # one of each family
+def test_planning_imports_neither_torch_nor_ray_nor_mlflow(study):
+    plan = f"from sweeps.commands import run_cli\nassert run_cli(['plan', '{study}']) == 0"
     loaded = new_modules("import json, sys\nbefore = set(sys.modules)\n", plan)
     assert "pyarrow" in loaded
     assert not loaded & {"torch", "ray", "mlflow"}
