@@ -30,8 +30,8 @@ from analysis.encoder_health_monitors import MONITORS, monitor_contrasts, monito
 from analysis.encoder_health_ranking import distances, hypothesis_table, intervention_helps, ranking
 from analysis.exhibit import Drawing, Listing
 from analysis.findings import Finding
-from analysis.recon_weight_arms import metric_name
-from analysis.recon_weight_contrasts import Judge
+from analysis.judge import Judge
+from analysis.subjects import metric_name
 from analysis.table import SweepTable
 
 __all__ = ["TRADE_OFF", "contrasts", "exhibits", "figure_metrics", "findings"]

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis import encoder_health_monitors as m
-from analysis import recon_weight_scales as scales
+from analysis import scales
 from analysis.effects import Contrast, Effect
 from analysis.findings import Verdict, any_of, improves
+from analysis.judge import Judge, between
 from analysis.recommendation import best_contrast
-from analysis.recon_weight_arms import ARM, Arm
-from analysis.recon_weight_contrasts import Judge, between
+from analysis.subjects import ARM, Subject
 from analysis.table import Mode, SweepTable, bare_name
 from search_spaces.domains import Value, value_text
 
@@ -24,18 +24,18 @@ TRAINED = "train_eval/exact_accuracy"
 CLOSES_LITTLE = 0.25  # of the distance to the control: a change that closes less is not the reason; design
 
 
-def named_arm(table: SweepTable, name: str) -> Arm | None:
+def named_arm(table: SweepTable, name: str) -> Subject | None:
     """Return the arm of that name, None when the sweep lacks it."""
     return next((arm for arm in m.subjects(table) if arm.params.get(ARM) == name), None)
 
 
-def changes(arm: Arm, reference: Arm) -> dict[str, Value | None]:
+def changes(arm: Subject, reference: Subject) -> dict[str, Value | None]:
     """Return the parameters in which an arm differs from the reference, with the arm's values."""
     names = (arm.params.keys() | reference.params.keys()) - {ARM}
     return {n: arm.params.get(n) for n in sorted(names) if arm.params.get(n) != reference.params.get(n)}
 
 
-def single_changes(table: SweepTable) -> dict[str, tuple[Arm, str]]:
+def single_changes(table: SweepTable) -> dict[str, tuple[Subject, str]]:
     """Return the arms that differ from the reference in exactly one parameter, with that parameter, by name."""
     reference = named_arm(table, REFERENCE)
     if reference is None:
@@ -51,7 +51,7 @@ def is_share(table: SweepTable, metric: str) -> bool:
     return not known.positive and not known.unit and bool(values) and min(values) >= 0 and max(values) <= 1
 
 
-def objective_step(table: SweepTable, arm: Arm | None) -> Contrast | None:
+def objective_step(table: SweepTable, arm: Subject | None) -> Contrast | None:
     """Return the objective of one arm against the reference, None without either; a share as odds.
 
     Arms that fail have shares near zero, where their seeds scatter little; odds scatter alike everywhere.
@@ -64,7 +64,7 @@ def objective_step(table: SweepTable, arm: Arm | None) -> Contrast | None:
     return best_contrast(table, reference.cell, arm.cell)
 
 
-def trained_step(table: SweepTable, arm: Arm | None) -> Contrast | None:
+def trained_step(table: SweepTable, arm: Subject | None) -> Contrast | None:
     """Return the exact accuracy on training samples against the reference, as odds; None where it is not recorded."""
     reference = named_arm(table, REFERENCE)
     if reference is None or arm is None or TRAINED not in table.trials:
@@ -112,7 +112,7 @@ class Intervention:
         gain: Its largest improvement in half-widths of the interval.
     """
 
-    arm: Arm
+    arm: Subject
     parameter: str
     objective: Effect | None
     trained: Effect | None
@@ -131,7 +131,7 @@ class Intervention:
         return [effect for effect in (self.objective, self.trained) if effect is not None]
 
 
-def intervention(judge: Judge, arm: Arm, parameter: str) -> Intervention:
+def intervention(judge: Judge, arm: Subject, parameter: str) -> Intervention:
     """Return what one single change does, judged on the objective and on training samples.
 
     It helps when it improves either. It is rejected when it improves neither, or is shown to close less than

@@ -23,7 +23,7 @@ from analysis import encoder_health_monitors as m
 from analysis.effects import Effect
 from analysis.encoder_health_changes import REFERENCE, Intervention, interventions, named_arm, strength
 from analysis.findings import Finding, Verdict, any_of
-from analysis.recon_weight_contrasts import Judge
+from analysis.judge import Judge
 
 CLASSES = ("rejected", "undecided", "supported by one", "supported by both")
 NO_DATA = -1

@@ -13,16 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import recon_weight_scales as scales
+from analysis import scales
 from analysis.effects import Contrast, Effect
-from analysis.findings import Finding, Number, Verdict, Wording, any_of, not_applicable
-from analysis.kl_weight_anomaly import told
+from analysis.findings import Finding, Number, Verdict, Wording, any_of, not_applicable, told
+from analysis.judge import Judge, Quantity, against_bound, given, in_range, numbers, opposite
 from analysis.kl_weight_contrasts import MOST_CELLS
-from analysis.recon_weight_arms import Arm, all_params, metric_name
-from analysis.recon_weight_checks import given, in_range, numbers
-from analysis.recon_weight_contrasts import Judge, Quantity, against_bound, opposite
-from analysis.recon_weight_scales import FEWEST_AGREEING
+from analysis.scales import FEWEST_AGREEING
 from analysis.search import finalists
+from analysis.subjects import Subject, all_params, metric_name
 from analysis.table import SweepTable
 from trainables.etrm import health
 
@@ -43,14 +41,14 @@ HALTING = Quantity("halting_share", scales.SHARE, health.HALTING_SHARE)
 QUANTITIES = (CROSS, GRADIENT, CONTEXT, FLIP, COPY, HALTING)
 
 
-def subjects(table: SweepTable) -> list[Arm]:
+def subjects(table: SweepTable) -> list[Subject]:
     """Return the cells that are judged one by one: those of a grid, the finalists of a search.
 
     Nothing of a grid that is so large that a verdict for every cell is not read.
     """
     cells = finalists(table) if table.is_search else table.cells
     shown = cells if len(cells) <= MOST_CELLS else []
-    return [Arm(table.label(cell), cell, "point", all_params(table, cell), False) for cell in shown]
+    return [Subject(table.label(cell), cell, all_params(table, cell)) for cell in shown]
 
 
 def with_halting_share(table: SweepTable) -> None:
@@ -75,14 +73,14 @@ def monitor_contrasts(table: SweepTable) -> list[Contrast]:
     return [contrast for contrast in found if contrast is not None]
 
 
-def largest_by_trial(table: SweepTable, arm: Arm, metric: str) -> list[float]:
+def largest_by_trial(table: SweepTable, arm: Subject, metric: str) -> list[float]:
     """Return the largest value that each trial of a cell ever recorded, whatever became of the trial."""
     rows = table.history[table.history["metric"] == metric]
     rows = rows[rows["trial_id"].isin(table.rows_of(arm.cell)["trial_id"])]
     return [float(value) for value in rows.groupby("trial_id")["value"].max()]
 
 
-def unreached(table: SweepTable, arm: Arm) -> Verdict | None:
+def unreached(table: SweepTable, arm: Subject) -> Verdict | None:
     """Return the verdict on "some parameter of the encoder never gets a gradient", None without accountings.
 
     Counted over all trials, those that a guard ended, too; fewer than `FEWEST_AGREEING` decide nothing.
@@ -97,7 +95,7 @@ def unreached(table: SweepTable, arm: Arm) -> Verdict | None:
     return "rejected" if min(shares) >= 1 else "undecided"
 
 
-def n_ended(table: SweepTable, arm: Arm, metric: str) -> int:
+def n_ended(table: SweepTable, arm: Subject, metric: str) -> int:
     """Return how many trials of a cell a guard on ``metric`` ended."""
     rows = table.rows_of(arm.cell)
     if "guard" not in rows:
@@ -106,7 +104,7 @@ def n_ended(table: SweepTable, arm: Arm, metric: str) -> int:
     return int((by_guard & (rows["state"] == "collapsed")).sum())
 
 
-def collapsed(judge: Judge, arm: Arm) -> Verdict | None:
+def collapsed(judge: Judge, arm: Subject) -> Verdict | None:
     """Return the verdict on "all puzzles get the same context", None without data.
 
     A guard on this very ratio ends what collapses, and leaves means to those that did not: where it ended
@@ -119,7 +117,7 @@ def collapsed(judge: Judge, arm: Arm) -> Verdict | None:
     return "undecided" if ended and verdict != "supported" else verdict
 
 
-def starved(judge: Judge, arm: Arm) -> Verdict | None:
+def starved(judge: Judge, arm: Subject) -> Verdict | None:
     """Return the verdict on "the encoder gets too little gradient, or some of it none", None without data."""
     ratio = judge.below(arm, GRADIENT, health.STARVED_GRAD_RATIO)
     structural = unreached(judge.table, arm)
@@ -128,12 +126,12 @@ def starved(judge: Judge, arm: Arm) -> Verdict | None:
     return any_of(verdict for verdict in (structural, ratio) if verdict is not None)
 
 
-def outside(quantity: Quantity, bounds: tuple[float, float]) -> Callable[[Judge, Arm], Verdict | None]:
+def outside(quantity: Quantity, bounds: tuple[float, float]) -> Callable[[Judge, Subject], Verdict | None]:
     """Return the function that judges whether a cell's mean lies outside two bounds."""
     return lambda judge, arm: opposite(in_range(judge, arm, quantity, bounds))
 
 
-def ignores_context(judge: Judge, arm: Arm) -> Verdict | None:
+def ignores_context(judge: Judge, arm: Subject) -> Verdict | None:
     """Return the verdict on "contexts differ, and predictions do not care"; None where contexts may not differ."""
     if judge.above(arm, CROSS, health.COLLAPSED_CROSS_RATIO) != "supported":
         return None
@@ -158,7 +156,7 @@ class Monitor:
 
     kind: str
     quantity: Quantity
-    verdict: Callable[[Judge, Arm], Verdict | None]
+    verdict: Callable[[Judge, Subject], Verdict | None]
     wrong: str
     right: str
     topic: str
@@ -235,7 +233,7 @@ COPIES = Monitor(
 MONITORS = (STARVED, SCALE_OFF, COLLAPSED, HALTING_OFF, IGNORES, COPIES)
 
 
-def monitored(judge: Judge, monitor: Monitor, arm: Arm) -> Finding:
+def monitored(judge: Judge, monitor: Monitor, arm: Subject) -> Finding:
     """Return whether one thing is wrong with one cell."""
     identity, verdict = f"{monitor.kind}[{arm.name}]", monitor.verdict(judge, arm)
     if verdict is None:
@@ -254,7 +252,7 @@ def monitored(judge: Judge, monitor: Monitor, arm: Arm) -> Finding:
     return told(identity, verdict, wording, shown)
 
 
-def said_of(judge: Judge, monitor: Monitor, arm: Arm) -> str:
+def said_of(judge: Judge, monitor: Monitor, arm: Subject) -> str:
     """Return what is wrong with a cell, in the words of the records where they say more than the bound."""
     n = len(judge.table.rows_of(arm.cell))
     if monitor is COLLAPSED and n_ended(judge.table, arm, COLLAPSE_GUARD) == n:
@@ -266,14 +264,14 @@ def said_of(judge: Judge, monitor: Monitor, arm: Arm) -> str:
     return some if share == 0 else f"only {share:.0%} of the encoder's parameters receive a gradient"
 
 
-def suspicion(judge: Judge, monitor: Monitor, arm: Arm) -> str:
+def suspicion(judge: Judge, monitor: Monitor, arm: Subject) -> str:
     """Return the warning that a cell's contexts differ little, empty where they differ enough."""
     mean = judge.table.mean(metric_name(judge.table, CROSS.name), arm.cell)
     low = monitor is COLLAPSED and mean is not None and mean < health.SUSPICIOUS_CROSS_RATIO
     return f", which is suspicious below {health.SUSPICIOUS_CROSS_RATIO:g}" if low else ""
 
 
-def reached_numbers(table: SweepTable, monitor: Monitor, arm: Arm) -> list[Number]:
+def reached_numbers(table: SweepTable, monitor: Monitor, arm: Subject) -> list[Number]:
     """Return the share of the encoder's parameters that a gradient reaches, over all trials of a cell."""
     shares = largest_by_trial(table, arm, REACHED) if monitor is STARVED else []
     return (

@@ -28,10 +28,10 @@ from analysis.findings import (
     differs,
     improves,
     not_applicable,
+    told,
 )
-from analysis.kl_weight_anomaly import told
-from analysis.recon_weight_arms import mean_of
-from analysis.recon_weight_contrasts import Judge
+from analysis.judge import Judge
+from analysis.subjects import mean_of
 
 WORDS: dict[Verdict | None, str] = {
     "supported": "out of bounds",

@@ -37,8 +37,8 @@ from analysis.encoder_variance_states import (
 )
 from analysis.exhibit import Drawing, Listing
 from analysis.findings import Finding
-from analysis.recon_weight_arms import metric_name
-from analysis.recon_weight_contrasts import Judge
+from analysis.judge import Judge
+from analysis.subjects import metric_name
 from analysis.table import SweepTable
 
 __all__ = ["TRADE_OFF", "contrasts", "exhibits", "figure_metrics", "findings"]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from analysis.effects import Contrast, Effect
 from analysis.encoder_health_monitors import CROSS, REACHED, largest_by_trial, subjects
-from analysis.findings import Finding, Number, Verdict, Wording, all_of, exceeds, not_applicable
-from analysis.kl_weight_anomaly import told
-from analysis.recon_weight_arms import Arm, metric_name
-from analysis.recon_weight_contrasts import Judge, between
-from analysis.recon_weight_scales import FEWEST_AGREEING
+from analysis.findings import Finding, Number, Verdict, Wording, all_of, exceeds, not_applicable, told
+from analysis.judge import Judge, between
+from analysis.scales import FEWEST_AGREEING
+from analysis.subjects import Subject, metric_name
 from analysis.table import SweepTable
 from search_spaces.domains import Value
 from search_spaces.etrm import VARIATIONAL_ENCODERS
@@ -22,7 +21,7 @@ EXPECTED = {"O1": 0.15, "O3": 0.15, "O4": 0.05}  # the note: cross variance of s
 AS_DIVERSE = 1 / 1.25  # a quarter less odds counts as less diverse: about the spread between seeds; design
 
 
-def detached(arm: Arm) -> bool:
+def detached(arm: Subject) -> bool:
     """Return whether the context of an arm is read from the detached carry."""
     return is_yes(arm.params.get("detached_context"))
 
@@ -32,7 +31,7 @@ def is_yes(value: Value | None) -> bool:
     return str(value).lower() in {"true", "yes", "1", "1.0"}
 
 
-def option_of(arm: Arm) -> str | None:
+def option_of(arm: Subject) -> str | None:
     """Return which encoder of the note an arm is: ``O1`` standard, ``O3`` ETRMTRM, ``O4`` variational, else None."""
     kind = arm.params.get("encoder_type")
     if kind in VARIATIONAL_ENCODERS:
@@ -40,12 +39,12 @@ def option_of(arm: Arm) -> str | None:
     return {"standard": "O1", "trm_style": None if detached(arm) else "O3"}.get(str(kind))
 
 
-def of_option(table: SweepTable, option: str) -> list[Arm]:
+def of_option(table: SweepTable, option: str) -> list[Subject]:
     """Return the arms that are this encoder of the note."""
     return [arm for arm in subjects(table) if option_of(arm) == option]
 
 
-def against_standard(table: SweepTable, arm: Arm) -> Contrast | None:
+def against_standard(table: SweepTable, arm: Subject) -> Contrast | None:
     """Return the diversity of one arm against the first standard one, as odds of the cross ratio."""
     standard = next(iter(of_option(table, "O1")), None)
     if metric_name(table, CROSS.name) not in table.trials:
@@ -131,7 +130,7 @@ def less(effect: Effect) -> Verdict:
     return "supported" if effect.below(effect.null) else "undecided"
 
 
-def detached_context_never_trains(judge: Judge, arm: Arm) -> Finding:
+def detached_context_never_trains(judge: Judge, arm: Subject) -> Finding:
     """No gradient reaches an encoder whose context is read from the detached carry, in any trial that was started."""
     identity = f"detached_context_never_trains[{arm.name}]"
     shares = largest_by_trial(judge.table, arm, REACHED)

@@ -16,9 +16,9 @@ from analysis import theme
 from analysis.encoder_health_monitors import CROSS, subjects
 from analysis.encoder_variance_states import STATES, WITHIN, state_of
 from analysis.exhibit import Drawing
-from analysis.recon_weight_arms import metric_name
-from analysis.recon_weight_contrasts import Judge
+from analysis.judge import Judge
 from analysis.spread import Array
+from analysis.subjects import metric_name
 from trainables.etrm.health import COLLAPSED_CROSS_RATIO, LEAST_WITHIN_VAR, SUSPICIOUS_CROSS_RATIO
 
 LEAST_WITHIN, LEAST_CROSS = 1e-4, 1e-3  # values below are drawn here: the axes are logarithmic

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from analysis import grid
-from analysis import recon_weight_scales as scales
+from analysis import grid, scales
 from analysis.effects import Contrast, Effect
 from analysis.encoder_health_monitors import CROSS
 from analysis.encoder_variance_states import SIGNAL, WITHIN
-from analysis.findings import Finding, Verdict, Wording, all_of, any_of, differs, not_applicable
-from analysis.kl_weight_anomaly import told
+from analysis.findings import Finding, Verdict, Wording, all_of, any_of, differs, not_applicable, told
+from analysis.judge import Judge, Quantity
 from analysis.kl_weight_contrasts import WEIGHT, extremes
 from analysis.levels import known, level_contrast, level_pairs
-from analysis.recon_weight_arms import metric_name
-from analysis.recon_weight_contrasts import Judge, Quantity
+from analysis.subjects import metric_name
 from analysis.table import SweepTable
 from search_spaces.domains import Value, value_text
 from trainables.etrm.health import COLLAPSED_CROSS_RATIO

@@ -20,16 +20,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import recon_weight_scales as scales
+from analysis import scales
 from analysis.effects import Contrast
 from analysis.encoder_health_monitors import COLLAPSED, CROSS, monitored, subjects
 from analysis.exhibit import Listing
-from analysis.findings import Finding, Verdict, Wording, all_of, not_applicable
-from analysis.kl_weight_anomaly import told
-from analysis.recon_weight_arms import Arm, mean_of, metric_name
-from analysis.recon_weight_checks import given, numbers
-from analysis.recon_weight_contrasts import Judge, Quantity, against_bound, nearest_bound
-from analysis.recon_weight_scales import Scale
+from analysis.findings import Finding, Verdict, Wording, all_of, not_applicable, told
+from analysis.judge import Judge, Quantity, against_bound, given, nearest_bound, numbers
+from analysis.scales import Scale
+from analysis.subjects import Subject, mean_of, metric_name
 from analysis.table import Meaning, SweepTable
 from trainables.etrm.health import COLLAPSED_CROSS_RATIO, LEAST_WITHIN_VAR, SUSPICIOUS_CROSS_RATIO
 
@@ -93,21 +91,21 @@ def state_contrasts(table: SweepTable) -> list[Contrast]:
     return [contrast for contrast in found if contrast is not None]
 
 
-def informative(judge: Judge, arm: Arm) -> Verdict | None:
+def informative(judge: Judge, arm: Subject) -> Verdict | None:
     """Return the verdict on "puzzles get contexts of their own, not drowned in noise", None without data."""
     cross = judge.above(arm, CROSS, COLLAPSED_CROSS_RATIO)
     drowned = judge.below(arm, NOISE, MOST_NOISE_SHARE)
     return None if cross is None else all_of(v for v in (cross, drowned) if v is not None)
 
 
-def stochastic(judge: Judge, arm: Arm) -> Verdict | None:
+def stochastic(judge: Judge, arm: Subject) -> Verdict | None:
     """Return the verdict on "sampling moves the context, by a visible share of its variance", None without data."""
     within = judge.above(arm, WITHIN, LEAST_WITHIN_VAR)
     share = judge.above(arm, NOISE, LEAST_NOISE_SHARE)
     return None if within is None else all_of(v for v in (within, share) if v is not None)
 
 
-def state_of(judge: Judge, arm: Arm) -> State | None:
+def state_of(judge: Judge, arm: Subject) -> State | None:
     """Return the state of one cell, None where an interval reaches over a bound or there is no data."""
     told_apart, noisy = informative(judge, arm), stochastic(judge, arm)
     open_or_absent = {"undecided", None}
@@ -116,7 +114,7 @@ def state_of(judge: Judge, arm: Arm) -> State | None:
     return STATES[told_apart == "supported", noisy == "supported"]
 
 
-def interval_text(judge: Judge, arm: Arm, quantity: Quantity) -> str:
+def interval_text(judge: Judge, arm: Subject, quantity: Quantity) -> str:
     """Return mean and simultaneous interval of one quantity in its own unit: ``0.31 [0.25, 0.38]``."""
     effect, bound = judge.effect(arm, quantity), nearest_bound(judge.table, arm, quantity)
     if effect is None or bound is None:
@@ -137,7 +135,7 @@ def states(judge: Judge) -> list[Finding]:
     ]
 
 
-def encoder_state(judge: Judge, arm: Arm) -> Finding:
+def encoder_state(judge: Judge, arm: Subject) -> Finding:
     """Puzzles get contexts of their own; whether sampling adds noise to them is told, too."""
     identity = f"encoder_state[{arm.name}]"
     told_apart, noisy = informative(judge, arm), stochastic(judge, arm)
@@ -178,7 +176,7 @@ def state_table(judge: Judge) -> Listing | None:
     )
 
 
-def table_row(judge: Judge, arm: Arm) -> list[str]:
+def table_row(judge: Judge, arm: Subject) -> list[str]:
     """Return one row of the table of states."""
     state, ratio = state_of(judge, arm), mean_of(judge.table, CROSS.name, arm.cell)
     low, high = COLLAPSED_CROSS_RATIO, SUSPICIOUS_CROSS_RATIO

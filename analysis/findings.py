@@ -191,3 +191,31 @@ def any_of(verdicts: Iterable[Verdict]) -> Verdict:
 def present(effects: Mapping[str, Effect], ids: Iterable[str]) -> list[Effect]:
     """Return those of the named effects that the sweep has data for."""
     return [effects[identity] for identity in ids if identity in effects]
+
+
+def told(identity: str, verdict: Verdict, wording: Wording, evidence: Sequence[Effect | Number]) -> Finding:
+    """Return the finding; one that is open at a bound other than its effects' reference names no seeds.
+
+    `Effect.seeds_needed` counts the seeds that tell an effect from its own reference, which is not the
+    question when another bound of the same interval is open.
+    """
+    effects = [item for item in evidence if isinstance(item, Effect)]
+    wording = with_agreement(wording, effects)
+    without_interval = any(effect.ci_low is None for effect in effects)
+    at_reference = any(not (effect.differs or effect.same) for effect in effects)
+    if verdict != "undecided" or without_interval or at_reference:
+        return decide(identity, verdict, wording, evidence)
+    statement = f"{wording.undecided} An interval reaches over a bound; more seeds would narrow it."
+    return Finding(identity, verdict, statement, tuple(evidence), wording.advice.get("undecided", ""))
+
+
+def with_agreement(wording: Wording, effects: Sequence[Effect]) -> Wording:
+    """Return the wording with a warning where a finding rests on intervals that have no width.
+
+    They have none only where no two seeds of the whole sweep differ, such as a share that is 0 or 1 in all.
+    """
+    if not effects or any(effect.ci_low is None or effect.ci_low != effect.ci_high for effect in effects):
+        return wording
+    n = min(effect.n for effect in effects)
+    warning = f" All {n} seeds agree to the last digit, so the interval has no width of its own."
+    return replace(wording, supported=wording.supported + warning, rejected=wording.rejected + warning)

@@ -21,9 +21,9 @@ from collections.abc import Mapping
 from analysis import kl_weight_contrasts as k
 from analysis.effects import Effect
 from analysis.exhibit import Drawing, Listing
-from analysis.findings import Finding, Number, Verdict, Wording, all_of, any_of, not_applicable
+from analysis.findings import Finding, Number, Verdict, Wording, all_of, any_of, not_applicable, told
 from analysis.grid import has_effect, objective_kind
-from analysis.kl_weight_anomaly import kl_anomaly, kl_contrast, told
+from analysis.kl_weight_anomaly import kl_anomaly, kl_contrast
 from analysis.kl_weight_contrasts import contrasts
 from analysis.kl_weight_figures import against_weight
 from analysis.levels import known, level_pairs, sweet_spot

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from analysis.effects import Contrast, Effect
-from analysis.findings import Finding, Number, Verdict, Wording, decide
+from analysis.findings import Finding, Number, Verdict, Wording, told
 from analysis.levels import cell_contrast
 from analysis.table import CellKey, SweepTable
 
@@ -76,31 +75,3 @@ def kl_anomaly(name: str, effect: Effect, numbers: Sequence[Number]) -> Finding:
         advice={"supported": advice},
     )
     return told(f"kl_anomaly[{name}]", verdict, wording, [effect, *numbers])
-
-
-def told(identity: str, verdict: Verdict, wording: Wording, evidence: Sequence[Effect | Number]) -> Finding:
-    """Return the finding; one that is open at a bound other than its effects' reference names no seeds.
-
-    `Effect.seeds_needed` counts the seeds that tell an effect from its own reference, which is not the
-    question when another bound of the same interval is open.
-    """
-    effects = [item for item in evidence if isinstance(item, Effect)]
-    wording = with_agreement(wording, effects)
-    without_interval = any(effect.ci_low is None for effect in effects)
-    at_reference = any(not (effect.differs or effect.same) for effect in effects)
-    if verdict != "undecided" or without_interval or at_reference:
-        return decide(identity, verdict, wording, evidence)
-    statement = f"{wording.undecided} An interval reaches over a bound; more seeds would narrow it."
-    return Finding(identity, verdict, statement, tuple(evidence), wording.advice.get("undecided", ""))
-
-
-def with_agreement(wording: Wording, effects: Sequence[Effect]) -> Wording:
-    """Return the wording with a warning where a finding rests on intervals that have no width.
-
-    They have none only where no two seeds of the whole sweep differ, such as a share that is 0 or 1 in all.
-    """
-    if not effects or any(effect.ci_low is None or effect.ci_low != effect.ci_high for effect in effects):
-        return wording
-    n = min(effect.n for effect in effects)
-    warning = f" All {n} seeds agree to the last digit, so the interval has no width of its own."
-    return replace(wording, supported=wording.supported + warning, rejected=wording.rejected + warning)

@@ -25,13 +25,15 @@ from collections.abc import Mapping
 from analysis.effects import Effect
 from analysis.exhibit import Drawing, Listing
 from analysis.findings import Finding
-from analysis.recon_weight_arms import metric_name, with_role
+from analysis.judge import Judge
+from analysis.recon_weight_arms import with_role
 from analysis.recon_weight_checks import checks
-from analysis.recon_weight_contrasts import Judge, contrasts
+from analysis.recon_weight_contrasts import contrasts
 from analysis.recon_weight_figures import drawings
 from analysis.recon_weight_fixes import fixes
 from analysis.recon_weight_pattern import pattern
 from analysis.recon_weight_tables import listings
+from analysis.subjects import metric_name
 from analysis.table import SweepTable
 
 __all__ = ["TRADE_OFF", "contrasts", "exhibits", "figure_metrics", "findings"]

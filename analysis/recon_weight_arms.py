@@ -11,34 +11,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.cells import summaries
 from analysis.recommendation import ranked_cells
+from analysis.subjects import ARM, Subject, all_params, metric_name
 from analysis.table import Axis, CellKey, SweepTable
 from search_spaces.domains import Value
 
-ARM, BASELINE, LITERAL, OPTION = "arm", "baseline", "literal", "option_"
-SPLITS = ("valid/", "test/", "train/", "")
-NO_SPREAD = 1e-9  # relative to their size: seeds that differ less are the same to the digits of float32
+BASELINE, LITERAL, OPTION = "baseline", "literal", "option_"
 
 Role = Literal["baseline", "literal", "option", "remedy", "point"]
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One cell that findings speak of.
+class Arm(Subject):
+    """One cell that findings of this study speak of.
 
     Args:
-        name: Name for people, and in the ids of findings.
-        cell: Its cell.
         role: ``point`` in a search, or in a study without arms.
-        params: All parameters that the records tell of it: those of its arm, of the study, of the space.
         heteroscedastic: Whether its decoder gives a sigma.
     """
 
-    name: str
-    cell: CellKey
     role: Role
-    params: Mapping[str, Value]
     heteroscedastic: bool
 
 
@@ -66,14 +58,7 @@ def one_arm(table: SweepTable, by: Sequence[Axis], key: tuple[Value, ...], cell:
     params = all_params(table, cell)
     name = ", ".join(str(value) for value in key) or "best cell"
     role: Role = role_of(name) if named and not table.is_search else "point"
-    return Arm(name, cell, role, params, gives_sigma(table, cell, params, role))
-
-
-def all_params(table: SweepTable, cell: CellKey) -> dict[str, Value]:
-    """Return every parameter that the records tell of a cell: of the space, the study, its arm, its axes."""
-    swept = table.params_of(cell)
-    setting = (table.study.get("arms") or {}).get(str(swept.get(ARM)), {})
-    return {**table.params, **(table.study.get("fixed") or {}), **setting, **swept}
+    return Arm(name, cell, params, role, gives_sigma(table, cell, params, role))
 
 
 def role_of(name: str) -> Role:
@@ -100,25 +85,3 @@ def with_role(table: SweepTable, *roles: Role) -> list[Arm]:
 def only(table: SweepTable, role: Role) -> Arm | None:
     """Return the arm of a role that one arm has, None when the sweep lacks it."""
     return next(iter(with_role(table, role)), None)
-
-
-def metric_name(table: SweepTable, name: str) -> str:
-    """Return a metric with the split it is recorded for, validation first."""
-    recorded = set(table.trials.columns)
-    return next((split + name for split in SPLITS if split + name in recorded), f"valid/{name}")
-
-
-def mean_of(table: SweepTable, name: str, cell: CellKey) -> float | None:
-    """Return the mean over the seeds of one cell of a metric without its split, None without a value."""
-    return table.mean(metric_name(table, name), cell)
-
-
-def half_widths(table: SweepTable, name: str) -> dict[CellKey, float | None]:
-    """Return half the width of each cell's own 95 % interval, None where seeds give none."""
-    return {cell: summary.half_width for cell, summary in summaries(table, metric_name(table, name)).items()}
-
-
-def constant(values: Sequence[float]) -> bool:
-    """Return whether several seeds gave the same number, as they do at a bound."""
-    spread = max(values) - min(values) if values else 0.0
-    return len(values) > 1 and spread <= NO_SPREAD * max(1.0, max(abs(value) for value in values))

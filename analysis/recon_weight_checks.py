@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from analysis import recon_weight_contrasts as c
 from analysis import recon_weight_targets as target
-from analysis.effects import Effect
-from analysis.findings import Finding, Number, Verdict, Wording, all_of, not_applicable
-from analysis.kl_weight_anomaly import kl_anomaly, told
-from analysis.recon_weight_arms import Arm, arms, mean_of, metric_name
-from analysis.recon_weight_contrasts import Judge, Quantity
+from analysis.findings import Finding, Verdict, Wording, all_of, not_applicable, told
+from analysis.judge import Judge, Quantity, given, in_range, numbers
+from analysis.kl_weight_anomaly import kl_anomaly
+from analysis.recon_weight_arms import Arm, arms
+from analysis.subjects import mean_of, metric_name
 from analysis.table import SweepTable
 
 
@@ -25,17 +25,6 @@ def checks(judge: Judge) -> list[Finding]:
         *(sigma_informative(judge, arm) for arm in with_sigma),
         *(calibrated(judge, arm) for arm in with_sigma),
     ]
-
-
-def numbers(table: SweepTable, arm: Arm, *names: str) -> list[Number]:
-    """Return the means of metrics in one arm, those that are recorded."""
-    means = ((name, mean_of(table, name, arm.cell)) for name in names)
-    return [Number(f"{name}, {arm.name}", mean) for name, mean in means if mean is not None]
-
-
-def given(*effects: Effect | None) -> list[Effect]:
-    """Return the effects that have data."""
-    return [effect for effect in effects if effect is not None]
 
 
 def component_collapse(judge: Judge, arm: Arm) -> Finding:
@@ -140,12 +129,6 @@ def sigma_informative(judge: Judge, arm: Arm) -> Finding:
     )
     shown = numbers(judge.table, arm, "sigma_error_spearman", "sigma_std")
     return told(identity, verdict, wording, [*given(judge.effect(arm, c.SPEARMAN)), *shown])
-
-
-def in_range(judge: Judge, arm: Arm, quantity: Quantity, bounds: tuple[float, float]) -> Verdict | None:
-    """Return the verdict on "the arm's mean lies between two bounds", None without data."""
-    above, below = judge.above(arm, quantity, bounds[0]), judge.below(arm, quantity, bounds[1])
-    return None if above is None or below is None else all_of([above, below])
 
 
 def calibrated(judge: Judge, arm: Arm) -> Finding:

@@ -17,11 +17,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 from analysis import theme
 from analysis.exhibit import Drawing
 from analysis.findings import Verdict
+from analysis.judge import Judge
 from analysis.kl_weight_anomaly import KL_COLLAPSED, KL_EXPLODED
-from analysis.recon_weight_arms import Arm, arms, mean_of, metric_name
-from analysis.recon_weight_contrasts import KL, MSE, Judge
+from analysis.recon_weight_arms import Arm, arms
+from analysis.recon_weight_contrasts import KL, MSE
 from analysis.recon_weight_tables import TARGETS, WORDS, Target, applies
 from analysis.recon_weight_targets import FAR_BETA, RECON_SHARE
+from analysis.subjects import mean_of, metric_name
 from analysis.table import SweepTable
 
 SHARE = "grad_share/recon"

@@ -17,11 +17,11 @@ from analysis.findings import (
     any_of,
     improves,
     not_applicable,
+    told,
 )
-from analysis.kl_weight_anomaly import told
-from analysis.recon_weight_arms import Arm, mean_of, only, with_role
-from analysis.recon_weight_checks import given, in_range, numbers
-from analysis.recon_weight_contrasts import Judge
+from analysis.judge import Judge, given, in_range, numbers
+from analysis.recon_weight_arms import Arm, only, with_role
+from analysis.subjects import mean_of
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ import pandas as pd
 from analysis import recon_weight_contrasts as c
 from analysis import recon_weight_targets as target
 from analysis.effects import Effect
-from analysis.findings import Finding, Number, Verdict, Wording, all_of, any_of, not_applicable
-from analysis.kl_weight_anomaly import collapsed, exploded, told
-from analysis.recon_weight_arms import Arm, mean_of, only
-from analysis.recon_weight_checks import beta_is_far, given, numbers
-from analysis.recon_weight_contrasts import Judge
+from analysis.findings import Finding, Number, Verdict, Wording, all_of, any_of, not_applicable, told
+from analysis.judge import Judge, given, numbers, opposite
+from analysis.kl_weight_anomaly import collapsed, exploded
+from analysis.recon_weight_arms import Arm, only
+from analysis.recon_weight_checks import beta_is_far
+from analysis.subjects import mean_of
 from analysis.table import SweepTable
 
 RARE = 0.5  # share of the accountings below which a gradient that reaches the head is told to be rare
@@ -102,7 +103,7 @@ def baseline_is_healthy(judge: Judge) -> Finding:
     if kl is None or alive is None:
         return not_applicable("baseline_is_healthy", f"Needs K_eff and {c.KL} of the baseline.")
     said = {
-        "it collapses to one component": c.opposite(alive),
+        "it collapses to one component": opposite(alive),
         "its posterior collapses, so that z carries nothing": collapsed(kl),
         "its KL explodes": exploded(kl),
     }
@@ -116,7 +117,7 @@ def baseline_is_healthy(judge: Judge) -> Finding:
         advice={"rejected": "Do not take the baseline as the goal: an arm may beat it and still be ill."},
     )
     shown = numbers(judge.table, arm, c.KL, "kl_z", "active_units", "K_eff", "beta_eff")
-    verdict = c.opposite(sick) or "undecided"
+    verdict = opposite(sick) or "undecided"
     return told("baseline_is_healthy", verdict, wording, [kl, *given(judge.effect(arm, c.K_EFF)), *shown])
 
 

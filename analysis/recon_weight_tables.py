@@ -11,9 +11,9 @@ from analysis import recon_weight_targets as target
 from analysis.effects import Effect
 from analysis.exhibit import Listing
 from analysis.findings import Verdict
-from analysis.recon_weight_arms import Arm, arms, half_widths, mean_of, only
-from analysis.recon_weight_checks import in_range
-from analysis.recon_weight_contrasts import Judge
+from analysis.judge import Judge, in_range
+from analysis.recon_weight_arms import Arm, arms, only
+from analysis.subjects import half_widths, mean_of
 from analysis.table import SweepTable
 
 Entry = str | float | None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from planted_arms import PlantedArms
 
-from analysis import recon_weight_scales as scales
+from analysis import scales
 from analysis.load import load_table
-from analysis.recon_weight_arms import arms, constant, role_of
+from analysis.recon_weight_arms import arms, role_of
+from analysis.subjects import constant
 
 pytestmark = pytest.mark.slow
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.effects import Kind
-from analysis.recon_weight_arms import constant, metric_name
 from analysis.recon_weight_targets import COLLAPSED_K_EFF
+from analysis.subjects import constant, metric_name
 from analysis.table import CellKey, SweepTable
 
 SHARE_STEP = 0.005  # shares of images are taken as known to half a percent, so that 0 and 1 have odds
