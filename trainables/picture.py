@@ -30,3 +30,8 @@ class Picture:
     how_to_read: str
     draw: Callable[[Mapping[str, Examples]], Figure | None]
     per_trial: bool = True
+
+
+def heading(name: str) -> str:
+    """Return the name of an arm or a cell as a heading: a setting per line, so that neighbours do not touch."""
+    return name.replace(",", "\n")

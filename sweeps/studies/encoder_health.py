@@ -43,7 +43,7 @@ STUDY = Study(
         "sf1_rescaled": {**SF1, "context_scale": 0.125},
         "sf1_large_batch": {**SF1, "batch_size": 32},
     },
-    fixed={"side": 8, "augment": False, "n_views": 1, "passes_per_epoch": 6, "train_rows": 16},
+    fixed={"side": 8, "augment": False, "n_views": 1, "passes_per_epoch": 5, "train_rows": 16},
     seeds=3,
     epochs=4,
     objective=Objective("valid/lm", mode="min"),

@@ -27,7 +27,7 @@ STUDY = Study(
         "etrmtrm": {"encoder_type": "trm_style"},
         "etrmtrm_detached": {"encoder_type": "trm_style", "detached_context": True},
     },
-    fixed={"side": 8, "augment": False, "n_views": 1, "passes_per_epoch": 6, "train_rows": 16},
+    fixed={"side": 8, "augment": False, "n_views": 1, "passes_per_epoch": 5, "train_rows": 16},
     seeds=3,
     epochs=4,
     objective=Objective("valid/lm", mode="min"),

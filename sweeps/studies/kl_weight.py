@@ -28,7 +28,7 @@ STUDY = Study(
         "side": 8,
         "augment": False,
         "n_views": 1,
-        "passes_per_epoch": 6,
+        "passes_per_epoch": 5,
         "train_rows": 16,
     },
     seeds=3,

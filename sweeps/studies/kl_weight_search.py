@@ -18,7 +18,7 @@ STUDY = Study(
     question="Which kl_weight suits each variational encoder?",
     grid={"encoder_type": ("lpn_var", "hybrid_variational")},
     search={"kl_weight": (1e-6, 1e-1), "latent_dim": (8, 128)},
-    fixed={"side": 8, "augment": False, "n_views": 1, "passes_per_epoch": 6, "train_rows": 16},
+    fixed={"side": 8, "augment": False, "n_views": 1, "passes_per_epoch": 5, "train_rows": 16},
     seeds=3,
     epochs=4,
     objective=Objective("valid/lm", mode="min"),

@@ -15,8 +15,14 @@ from trainables.contract import Batch
 from trainables.dataset import Array, Dataset, Split
 from trainables.etrm.answers import exactly_right
 from trainables.etrm.augmentation import plain_views, recover
-from trainables.etrm.context_metrics import cross_sample_ratio, first_rows, foreign_rows
-from trainables.etrm.evaluation import Answers, answers_of, contexts_of, puzzles_as
+from trainables.etrm.context_metrics import (
+    TINY,
+    cross_sample_ratio,
+    cross_sample_var,
+    first_rows,
+    foreign_rows,
+)
+from trainables.etrm.evaluation import Answers, answers_of, contexts_of, noise_var, puzzles_as
 from trainables.etrm.model import ARCSolver
 
 N_SHOWN = {"valid": 6, "train": 4}
@@ -103,7 +109,8 @@ def context_map(model: ARCSolver, split: Batch) -> dict[str, Array]:
     Returns:
         ``context_map`` float32 ``(n, 2)``, the first two principal components over the contexts' root mean square
         norm, so that their mean squares add up to no more than the cross-sample ratio; ``context_share`` ``(2,)``,
-        how much of the spread each explains, 0 where there is none; and that ratio, ``context_ratio ()``.
+        how much of the spread each explains, 0 where there is none; that ratio, ``context_ratio ()``; and
+        ``context_noise ()``, the share of sampling in the variance of a context, 0 without a latent.
     """
     rows = first_rows(split["puzzle"])[:MOST_POINTS]
     chosen = {name: array[rows] for name, array in split.items()}
@@ -118,10 +125,13 @@ def context_map(model: ARCSolver, split: Batch) -> dict[str, Array]:
         pca = PCA(n_components=n_components).fit(flat)
         places[:, :n_components] = pca.transform(flat) / norm
         shares[:n_components] = pca.explained_variance_ratio_
+    signal = cross_sample_var(context)
+    noise = noise_var(model, asked) if model.noise_shape(1) else torch.zeros_like(signal)
     return {
         "context_map": places.astype(np.float32),
         "context_share": shares.astype(np.float32),
         "context_ratio": to_array(cross_sample_ratio(context)),
+        "context_noise": to_array(noise / (signal + noise).clamp(min=TINY)),
     }
 
 

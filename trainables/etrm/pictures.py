@@ -11,7 +11,7 @@ import numpy as np
 
 from trainables.dataset import Array
 from trainables.etrm.health import COLLAPSED_CROSS_RATIO
-from trainables.picture import Examples, Picture
+from trainables.picture import Examples, Picture, heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +123,7 @@ def puzzles(arms: Arms) -> Figure:
         for place, row in zip(axes, rows, strict=True):
             draw_puzzle(place, row, n_pairs)
         if len(arms) > 1:
-            part.suptitle(name, fontsize=10.5, fontweight="bold")
+            part.suptitle(heading(name), fontsize=10.5, fontweight="bold")
     return figure
 
 
@@ -231,7 +231,7 @@ def contexts(arms: Arms) -> Figure:
     reach = 1.1 * max(float(np.abs(examples["context_map"]).max(initial=0.0)) for examples in arms.values())
     for place, (name, examples) in zip(axes.flat, arms.items(), strict=False):
         draw_contexts(place, examples, max(reach, LEAST_REACH))
-        place.set_title(name, fontsize=10, fontweight="bold")
+        place.set_title(heading(name), fontsize=10, fontweight="bold")
     for place in axes.flat[len(arms) :]:
         place.set_axis_off()
     figure.supxlabel("first principal component of the context", fontsize=9.5)
@@ -250,10 +250,14 @@ def draw_contexts(axes: Axes, examples: Examples, reach: float) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     ratio, shares = float(examples["context_ratio"]), examples["context_share"]
     collapsed = ratio < COLLAPSED_CROSS_RATIO
+    noise = float(examples["context_noise"])
+    drowned = noise > 1 - COLLAPSED_CROSS_RATIO
     text = (
         f"cross ratio {ratio:.2g}{', collapsed' if collapsed else ''}\nshown {float(shares.sum()):.0%} of it"
     )
-    colour = VERMILION if collapsed else GREY
+    if noise > 0:
+        text += f"\nsampling noise {100 * noise:.3g} % of the variance"
+    colour = VERMILION if collapsed or drowned else GREY
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=8, color=colour)
 
 
@@ -268,7 +272,8 @@ PICTURES = {
     "contexts": Picture(
         "Contexts of the puzzles",
         "Every point is the context of a validation puzzle, on its first two principal components, in units of the "
-        "contexts' root mean square: a dot in the middle is one context for all puzzles.",
+        "contexts' root mean square: a dot in the middle is one context for all puzzles. Points are contexts at the mean "
+        "of the latent; where sampling has nearly all of the variance, a draw says nothing of its puzzle.",
         contexts,
         per_trial=False,
     ),

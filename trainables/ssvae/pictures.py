@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainables.dataset import Array
-from trainables.picture import Examples, Picture
+from trainables.picture import Examples, Picture, heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def grid(arms: Arms, panel: Panel, *, height: float = 2.7, x: str = "", y: str =
     axes = figure.subplots(n_rows, n_columns, squeeze=False)
     for place, (name, examples) in zip(axes.flat, arms.items(), strict=False):
         panel(place, examples)
-        place.set_title(name, fontsize=10, fontweight="bold")
+        place.set_title(heading(name), fontsize=10, fontweight="bold")
         place.tick_params(labelsize=8)
         place.spines[["top", "right"]].set_visible(False)
     for place in axes.flat[len(arms) :]:
@@ -68,7 +68,7 @@ def reconstruction(arms: Arms) -> Figure:
             draw_column(axes[:, column], examples, column)
         for place, label in zip(axes[:, 0], ("input", "rebuilt", "|error|"), strict=True):
             place.set_ylabel(label, fontsize=9.5)
-        part.suptitle(name, fontsize=10.5, fontweight="bold")
+        part.suptitle(heading(name), fontsize=10.5, fontweight="bold")
     return figure
 
 
@@ -273,7 +273,7 @@ def shortlist(arms: Arms) -> Figure | None:
         axes = part.subplots(1, len(examples["shortlist_row"]), squeeze=False)[0]
         for place, one in enumerate(axes):
             draw_candidate(one, examples, place)
-        part.suptitle(name, fontsize=10.5, fontweight="bold")
+        part.suptitle(heading(name), fontsize=10.5, fontweight="bold")
     return figure
 
 
