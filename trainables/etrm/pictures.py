@@ -272,8 +272,8 @@ PICTURES = {
     "contexts": Picture(
         "Contexts of the puzzles",
         "Every point is the context of a validation puzzle, on its first two principal components, in units of the "
-        "contexts' root mean square: a dot in the middle is one context for all puzzles. Points are contexts at the mean "
-        "of the latent; where sampling has nearly all of the variance, a draw says nothing of its puzzle.",
+        "contexts' root mean square: a dot in the middle is one context for all puzzles. Points are at the mean of "
+        "the latent; where sampling has nearly all of the variance, a draw says nothing of its puzzle.",
         contexts,
         per_trial=False,
     ),
