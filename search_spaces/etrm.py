@@ -11,7 +11,7 @@ LARGEST_SIDE = 30  # of a grid of ARC
 
 
 def heads_divide_the_width(params: Params) -> str | None:
-    """Return what is wrong unless every attention head gets its channels; those of the solver, which turns them, in pairs."""
+    """Return what is wrong unless every attention head gets its channels; the solver turns them in pairs."""
     for width, number, least in (("hidden_dim", "n_heads", 2), ("encoder_dim", "encoder_heads", 1)):
         dim, heads = int(params[width]), int(params[number])
         if dim % (least * heads):
@@ -32,7 +32,8 @@ def only_a_recurrent_encoder_is_detached(params: Params) -> str | None:
     )
 
 
-# The model and optimiser of Jolicoeur-Martineau 2025 (arXiv 2510.04871) on ARC-AGI-1.
+# The model and optimiser of Jolicoeur-Martineau 2025 (arXiv 2510.04871) on ARC-AGI-1. Its batch of 768 is spread over
+# several GPUs in half precision; a sample takes about 2 GiB here, so 32 are what a GPU of 80 GB holds.
 TRM: Params = {
     "hidden_dim": 512,
     "encoder_dim": 512,
@@ -44,13 +45,14 @@ TRM: Params = {
     "halt_max_steps": 16,
     "side": 30,
     "max_demonstrations": 10,
-    "batch_size": 768,
+    "batch_size": 32,
     "optimizer": "adamw",
     "lr": 1e-4,
     "adam_beta2": 0.95,
     "weight_decay": 0.1,
     "ema_decay": 0.999,
     "warmup_steps": 2000,
+    "passes_per_epoch": 100,
 }
 
 SPACE = Space(
@@ -104,7 +106,9 @@ SPACE = Space(
         "H_cycles": Int(1, 64, 2, "updates of z_H per step, the last one with gradient", log=True),
         "L_cycles": Int(1, 64, 2, "updates of z_L per update of z_H", log=True),
         "halt_max_steps": Int(1, 256, 4, "most steps on one puzzle; evaluation always takes them", log=True),
-        "halt_exploration_prob": Float(0.0, 1.0, 0.1, "share of puzzles with a drawn least number of steps"),
+        "halt_exploration_prob": Float(
+            0.0, 1.0, 0.1, "how often, at every step anew, a puzzle gets a drawn least number of steps"
+        ),
         "side": Int(2, LARGEST_SIDE, 10, "only puzzles whose grids all fit side x side", log=True),
         "n_puzzles": Int(0, 10**9, 0, "training puzzles used; 0 is all", log=True),
         "max_demonstrations": Int(1, 64, 3, "most demonstrations of one puzzle that are read", log=True),

@@ -252,7 +252,7 @@ def probe(trial: str, data_root: Path | None, out: Path, tracking_uri: str | Non
     r"""Experiment on a trained model and print verdicts: is the context read, is the input copied.
 
     TRIAL is a trial's folder, or its id (or the beginning of it) from `sweeps status SWEEP`. The results go to
-    facts/probe.json and to the trial's MLflow run.
+    facts/probe.json and to the trial's MLflow run. Exit status: 0 probed, whatever was found; 2 refused.
 
     \b
     sweeps probe 7f3a2c91
@@ -260,13 +260,12 @@ def probe(trial: str, data_root: Path | None, out: Path, tracking_uri: str | Non
     """
     from sweeps.probing import as_text
     from sweeps.probing import probe as run_probe
-    from sweeps.tracking import default_uri
 
-    results, problem = run_probe(out, trial, data_root, tracking_uri or default_uri(out))
+    folder, results, problem = run_probe(out, trial, data_root, tracking_uri)
     if as_json:
         print_json([result.as_json() for result in results])
     else:
-        click.echo(as_text(results))
+        click.echo(f"{folder}\n{as_text(results)}")
     if problem:
         click.echo(f"Not in MLflow: {problem}", err=True)
 

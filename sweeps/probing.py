@@ -9,69 +9,88 @@ from pathlib import Path
 from search_spaces.domains import Params, did_you_mean
 from search_spaces.errors import RefusedError
 from sweeps.plan import trial_folder
-from sweeps.records import TrialRow, read_records
+from sweeps.records import SWEEP_FILE, TrialRow, read_records, read_trial_rows
 from sweeps.status import sweep_folders
 from trainables.families import load_family
 from trainables.probe import ProbeResult
 
 PROBE_FILE = "facts/probe.json"
+CONFIG_FILE = "config.yaml"
 
 
 def find_trial(out: Path, name: str) -> tuple[Path, TrialRow]:
     """Return sweep folder and row of a trial: by its folder, or by the beginning of its id.
 
+    A trial that another sweep took over stands in both; the sweep written to last is taken.
+
     Raises:
         RefusedError: If nothing under ``out`` is called so, or several are.
     """
-    wanted = Path(name).resolve()
-    found, known = [], []
+    if (Path(name) / CONFIG_FILE).exists():
+        return trial_in(Path(name).resolve())
+    found: dict[str, tuple[Path, TrialRow]] = {}
+    known: list[str] = []
     for folder in sweep_folders(out):
-        for row in read_records(folder).trials.values():
-            known.append(row.trial_id)
-            place = (folder / trial_folder(row.cell, row.seed)).resolve()
-            if row.trial_id.startswith(name) or place == wanted:
-                found.append((folder, row))
-    if len(found) == 1:
-        return found[0]
-    if len({row.trial_id for _, row in found}) > 1:
+        try:
+            rows = read_trial_rows(folder)
+        except RefusedError:
+            continue  # another sweep's damage does not hide this one
+        known += rows
+        found |= {trial_id: (folder, row) for trial_id, row in rows.items() if trial_id.startswith(name)}
+    if len(found) > 1:
         raise RefusedError(
             f"{name!r} begins {len(found)} trials. Write more of the id; see `sweeps status SWEEP`."
         )
-    if found:  # a trial that a later sweep took over has its files where it was trained
-        return next(
-            (one for one in found if (one[0] / trial_folder(one[1].cell, one[1].seed)).exists()), found[0]
+    if not found:
+        raise RefusedError(
+            f"No trial {name!r} under {out}.{did_you_mean(name, known)} Give a trial's folder or its id; "
+            "`sweeps status SWEEP` lists them."
         )
+    return next(iter(found.values()))
+
+
+def trial_in(folder: Path) -> tuple[Path, TrialRow]:
+    """Return sweep folder and row of the trial whose files lie in ``folder``.
+
+    Raises:
+        RefusedError: If no sweep above the folder has recorded it.
+    """
+    for sweep in folder.parents:
+        if (sweep / SWEEP_FILE).exists():
+            for row in read_trial_rows(sweep).values():
+                if (sweep / trial_folder(row.cell, row.seed)).resolve() == folder:
+                    return sweep, row
     raise RefusedError(
-        f"No trial {name!r} under {out}.{did_you_mean(name, known)} Give a trial's folder or its id; "
-        "`sweeps status SWEEP` lists them."
+        f"No sweep above {folder} has recorded a trial there. Name a trial by its id, with --out."
     )
 
 
 def probe(
-    out: Path, name: str, data_root: Path | None, uri: str
-) -> tuple[tuple[ProbeResult, ...], str | None]:
+    out: Path, name: str, data_root: Path | None, uri: str | None
+) -> tuple[Path, tuple[ProbeResult, ...], str | None]:
     """Run the family's experiments on a saved trial; write ``facts/probe.json`` and tell MLflow.
 
     Returns:
-        The results, and why MLflow has not got them, None when it has.
+        The trial's folder, the results, and why MLflow has not got them, None when it has.
 
     Raises:
         RefusedError: If there is no such trial, it left no weights, or its data is not at hand.
     """
-    from sweeps.tracking import log_probe
+    from sweeps.tracking import default_uri, log_probe
     from trainables.saved_trial import probe_trial
 
     sweep, row = find_trial(out, name)
     records = read_records(sweep)
     folder = sweep / trial_folder(row.cell, row.seed)
-    results = probe_trial(folder, data_root, str(records.sweep["provenance"]["data_fingerprint"]))
+    results = probe_trial(folder, data_root, records.sweep["provenance"])
     path = folder / PROBE_FILE
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
-    ended_ms = records.epochs_of(row.trial_id)[-1].time_ms
     if row.mlflow_run_id is None:
-        return results, "the trial has no MLflow run; run `sweeps sync`, then this again"
-    return results, log_probe(uri, row.mlflow_run_id, results, path, ended_ms)
+        return folder, results, "the trial has no MLflow run; run `sweeps sync`, then this again"
+    ended_ms = records.epochs_of(row.trial_id)[-1].time_ms
+    store = uri or default_uri(sweep.parent.parent)
+    return folder, results, log_probe(store, row.mlflow_run_id, results, path, ended_ms)
 
 
 def check_data(family_name: str, params: Params, data_root: Path | None) -> tuple[ProbeResult, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from search_spaces.conversion import searchable
-from search_spaces.domains import Choice, Params, Space, SpaceError, Value, did_you_mean
+from search_spaces.domains import PRESET, Choice, Params, Space, SpaceError, Value, did_you_mean
 from search_spaces.errors import RefusedError
 from trainables.guard import Guard
 
@@ -252,6 +252,10 @@ def bad_axes(study: Study) -> str | None:
     if not (study.grid or study.arms or study.search):
         return (
             "Nothing is swept. A sweep compares cells: give at least one parameter in grid, search or --set."
+        )
+    if PRESET in study.search:
+        return (
+            f"{PRESET} is searched. A preset decides other parameters, which a search cannot; put it in grid."
         )
     in_arms = {name for params in study.arms.values() for name in params}
     places = {

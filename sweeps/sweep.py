@@ -23,7 +23,7 @@ from typing import Any
 
 from rich.console import Console
 
-from search_spaces.domains import Choice, Domain, Int, Value
+from search_spaces.domains import Choice, Domain, Int, Params, Value
 from search_spaces.errors import RefusedError
 from sweeps.plan import Plan, RunOptions, axes_of, trial_folder
 from sweeps.progress import LiveProgress, Progress
@@ -205,9 +205,15 @@ def describe(plan: Plan, datasets: dict[str, Dataset]) -> dict[str, Any]:
         "axes": axes_of(study, family.space),
         "metrics": {name: asdict(metric) for name, metric in family.metrics.items()},
         "baselines": dict(data.baselines) if data else known,
-        "params": {name: value for name, value in plan.points[0].params.items() if name not in decided},
+        "params": {name: value for name, value in shared_params(plan).items() if name not in decided},
         "provenance": earlier.get("provenance") or provenance(plan),
     }
+
+
+def shared_params(plan: Plan) -> Params:
+    """Return the parameters that are the same at all points: a preset in an arm decides more than the arm says."""
+    first, *others = (point.params for point in plan.points)
+    return {name: value for name, value in first.items() if all(point[name] == value for point in others)}
 
 
 def searched(domain: Domain, bounds: Sequence[Value]) -> dict[str, Any]:

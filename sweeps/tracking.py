@@ -237,7 +237,7 @@ def log_probe(uri: str, run_id: str, results: Sequence[ProbeResult], file: Path,
     Args:
         uri: Tracking URI.
         run_id: The trial's run.
-        results: Numbers become metrics ``probe/<name>``, verdicts tags ``probe.<claim>``.
+        results: Numbers become metrics ``probe/<claim>/<name>``, verdicts tags ``probe.<claim>``.
         file: Becomes an artifact.
         time_ms: When the trial ended: the time of its last epoch.
 
@@ -249,8 +249,11 @@ def log_probe(uri: str, run_id: str, results: Sequence[ProbeResult], file: Path,
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    numbers = {name: value for result in results for name, value in result.numbers.items()}
-    metrics = [Metric(f"probe/{name}", value, time_ms, 0) for name, value in numbers.items()]
+    metrics = [
+        Metric(f"probe/{result.id}/{name}", value, time_ms, 0)
+        for result in results
+        for name, value in result.numbers.items()
+    ]
     tags = [RunTag(f"probe.{result.id}", result.verdict) for result in results]
     try:
         client = MlflowClient(tracking_uri=uri)

@@ -97,6 +97,10 @@ class Family(Protocol):
         """
         ...
 
+    def evaluation_state(self, state: State) -> State:
+        """Return the part of the state that `evaluate` and `examples` read: it is kept with the best weights."""
+        ...
+
     def evaluate(self, model: nn.Module, state: State, split: Batch, params: Params) -> dict[str, float]:
         """Return the metrics of a whole split; the names never depend on the values."""
         ...

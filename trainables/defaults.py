@@ -44,6 +44,10 @@ class FamilyDefaults:
         """Return the state as it is."""
         return state
 
+    def evaluation_state(self, state: State) -> State:
+        """Return all of the state."""
+        return state
+
     def learning_rates(self, params: Params) -> dict[str, float]:
         """Return no factors: every module learns at ``lr``."""
         return {}

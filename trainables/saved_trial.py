@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 import yaml
 
 from search_spaces.errors import RefusedError
-from trainables.families import load_family
+from trainables.families import code_version, load_family
 from trainables.probe import ProbeResult
 from trainables.training import tensors
 
@@ -36,20 +37,24 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def probe_trial(folder: Path, data_root: Path | None, fingerprints: str) -> tuple[ProbeResult, ...]:
+def probe_trial(
+    folder: Path, data_root: Path | None, provenance: Mapping[str, Any]
+) -> tuple[ProbeResult, ...]:
     """Return what the family's experiments on a trained model show, under the weights of its best epoch.
 
     Args:
         folder: The trial's folder.
         data_root: The user's own data, None for the family's default.
-        fingerprints: Of the data that the sweep was trained on, as its provenance lists them.
+        provenance: Of the sweep: ``code_version``, and ``data_fingerprint`` with all data it was trained on.
 
     Raises:
-        SavedTrialError: If the data is another one, or the family has no experiments.
+        SavedTrialError: If code or data is not what it was, or the family has no experiments.
     """
     config = read_config(folder)
-    family, params = load_family(config["family"]), family_params(config)
-    if family.fingerprint(params, data_root) not in fingerprints.split(", "):
+    refuse_other_code(config["family"], str(provenance["code_version"]))
+    family = load_family(config["family"])
+    params = family.space.resolve(config["params"])
+    if family.fingerprint(params, data_root) not in str(provenance["data_fingerprint"]).split(", "):
         raise SavedTrialError(
             f"The data at {data_root or 'the default place'} is not what {folder} was trained on. "
             "Give that with --data."
@@ -69,6 +74,11 @@ def probe_trial(folder: Path, data_root: Path | None, fingerprints: str) -> tupl
     return results
 
 
-def family_params(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of ``config.yaml`` as the family's space resolves them today."""
-    return load_family(config["family"]).space.resolve(config["params"])
+def refuse_other_code(family: str, trained_under: str) -> None:
+    """Raise `SavedTrialError` unless the family's code is that which the trial was trained under."""
+    if code_version(family) != trained_under:
+        raise SavedTrialError(
+            f"The code of {family} has changed since the trial was trained ({trained_under}, now "
+            f"{code_version(family)}), so its weights would be judged as another model. Run the study again, "
+            "or go back to the code of the trial: sweep.json has the commit."
+        )

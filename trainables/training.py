@@ -130,7 +130,8 @@ class Training:
         curve = torch.stack(losses)
         self.refuse_non_finite(curve[:, : 2 + len(names)], names)
         columns = ["grad_norm", *(f"train/{name}" for name in curves)]
-        means = dict(zip(columns, curve.mean(dim=0).tolist(), strict=True))
+        # a metric that some steps do not have is not a number there; terms are finite by now
+        means = dict(zip(columns, curve.nanmean(dim=0).tolist(), strict=True))
         return means | mean_of(accounts) | {"train/lr": self.optimizer.param_groups[0]["lr"]}
 
     def train_step(
@@ -221,7 +222,8 @@ class Training:
             self.best_weights = {
                 name: w.detach().clone() for name, w in self.evaluated_model.state_dict().items()
             }
-            self.best_state = {name: s.clone() for name, s in self.state.items()}
+            needed = self.family.evaluation_state(self.state)
+            self.best_state = {name: s.clone() for name, s in needed.items()}
 
     @torch.no_grad()
     def examples(self) -> dict[str, Array]:

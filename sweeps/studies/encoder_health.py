@@ -4,12 +4,14 @@ A star around the note's failing configuration SF1 (hybrid encoder of four layer
 arm but the two references changes one thing, so that each hypothesis has an experiment of its own. SF2 is SF1 with
 exploration 0.7; the control is the standard encoder of two layers with little exploration and the larger batch.
 A full design of the note's axes has 168 cells; this one has ten. Batches 128 and 256 of the note are 16 and 32 here,
-and the 1000 steps of a frozen solver are the first 50.
+and the 1000 steps of a frozen solver are the first 25 of 100. The control makes twice the passes, so that it takes as
+many steps as SF1; the large batch alone changes nothing else, and so takes half of them.
 30 trials (10 arms x 3 seeds), about 12 minutes on two CPU cores.
 Expected: unknown; the report ranks the hypotheses by evidence, each with its fix.
 
 Run:     sweeps run encoder_health
-Cluster: ray submit cluster.yaml sweeps/studies/encoder_health.py --set preset=trm
+Cluster: ray submit cluster.yaml sweeps/studies/encoder_health.py --gpus-per-trial 1 --epochs 500 \
+             --set preset=trm --set side=30 --set augment=True
 """
 
 from sweeps.__main__ import main
@@ -32,12 +34,13 @@ STUDY = Study(
             "encoder_num_layers": 2,
             "halt_exploration_prob": 0.1,
             "batch_size": 32,
+            "passes_per_epoch": 10,
         },
         "sf1": SF1,
         "sf2": {**SF1, "halt_exploration_prob": 0.7},
         "sf1_low_exploration": {**SF1, "halt_exploration_prob": 0.1},
         "sf1_fast_encoder": {**SF1, "encoder_lr_scale": 10.0},
-        "sf1_frozen_solver": {**SF1, "freeze_decoder_steps": 50},
+        "sf1_frozen_solver": {**SF1, "freeze_decoder_steps": 25},
         "sf1_standard": {**SF1, "encoder_type": "standard"},
         "sf1_two_layers": {**SF1, "encoder_num_layers": 2},
         "sf1_rescaled": {**SF1, "context_scale": 0.125},

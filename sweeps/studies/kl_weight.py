@@ -8,7 +8,8 @@ Expected: more weight, more noise within a puzzle; too much, and nothing is left
 
 Run:     sweeps run kl_weight
          sweeps run kl_weight --set side=10 --set augment=True --epochs 50
-Cluster: ray submit cluster.yaml sweeps/studies/kl_weight.py --set preset=trm
+Cluster: ray submit cluster.yaml sweeps/studies/kl_weight.py --gpus-per-trial 1 --epochs 50 \
+             --set preset=trm --set side=30 --set augment=True --set passes_per_epoch=100
 """
 
 from sweeps.__main__ import main

@@ -11,6 +11,7 @@ Cluster: ray submit cluster.yaml sweeps/studies/kl_weight_search.py
 
 from sweeps.__main__ import main
 from sweeps.study import Objective, Study
+from trainables.guard import Guard
 
 STUDY = Study(
     name="kl_weight_search",
@@ -24,6 +25,10 @@ STUDY = Study(
     objective=Objective("valid/lm", mode="min"),
     max_trials=48,
     finalists=2,
+    guards=(
+        Guard("frac_params_with_grad/encoder", below=1.0, patience=2),
+        Guard("valid/encoder_cross_sample_ratio", below=0.05, patience=2, grace=1),
+    ),
     analysis="encoder_variance",
 )
 

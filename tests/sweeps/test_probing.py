@@ -54,10 +54,9 @@ def test_a_probe_prints_verdicts_and_leaves_them_with_the_trial_and_in_mlflow(tr
     for result in first:
         assert run.data.tags[f"probe.{result['id']}"] == result["verdict"]
         for name, value in result["numbers"].items():
-            assert run.data.metrics[f"probe/{name}"] == pytest.approx(value)
-            assert len(client.get_metric_history(run.info.run_id, f"probe/{name}")) == 1, (
-                "sent twice, kept once"
-            )
+            key = f"probe/{result['id']}/{name}"
+            assert run.data.metrics[key] == pytest.approx(value)
+            assert len(client.get_metric_history(run.info.run_id, key)) == 1, "sent twice, kept once"
     assert [file.path for file in client.list_artifacts(run.info.run_id, "facts")].count(
         "facts/probe.json"
     ) == 1
@@ -67,16 +66,36 @@ def test_a_probe_prints_verdicts_and_leaves_them_with_the_trial_and_in_mlflow(tr
 def test_a_probe_takes_the_folder_of_a_trial_and_refuses_what_is_none(trained):
     folder = next(only_sweep(trained).glob("*/seed_1"))
     assert "verdict" in sweeps("probe", folder, "--out", trained, "--json", cwd=trained.parent).stdout
+    elsewhere = sweeps("probe", folder, "--out", trained / "none", "--json", cwd=trained.parent)
+    assert "verdict" in elsewhere.stdout, "a folder says by itself which sweep it is of"
     lost = sweeps("probe", "zzzz", "--out", trained, cwd=trained.parent, check=False)
     assert (lost.returncode, lost.stderr.count("\n")) == (2, 1)
     assert "No trial 'zzzz' under" in lost.stderr
     other = sweeps("probe", folder, "--data", trained, "--out", trained, cwd=trained.parent, check=False)
     assert other.returncode == 2
+    trial_id = next(iter(read_records(only_sweep(trained)).trials))
+    damaged = trained / "tiny" / "damaged"
+    damaged.mkdir()
+    (damaged / "sweep.json").write_text("{")
+    sweeps("probe", trial_id, "--out", trained, cwd=trained.parent)  # another sweep's damage hides nothing
+    (damaged / "sweep.json").unlink()
     (folder / "model.pt").rename(folder / "model.gone")
     gone = sweeps("probe", folder, "--out", trained, cwd=trained.parent, check=False)
     (folder / "model.gone").rename(folder / "model.pt")
     assert gone.returncode == 2
     assert "has no model.pt: the trial has not ended" in gone.stderr
+
+
+@pytest.mark.slow
+def test_a_probe_refuses_weights_that_were_trained_under_other_code(trained):
+    sweep = only_sweep(trained)
+    text = (sweep / "sweep.json").read_text()
+    version = json.loads(text)["provenance"]["code_version"]
+    (sweep / "sweep.json").write_text(text.replace(version, "0ld"))
+    refused = sweeps("probe", next(sweep.glob("*/seed_1")), cwd=trained.parent, check=False)
+    (sweep / "sweep.json").write_text(text)
+    assert refused.returncode == 2
+    assert f"The code of etrm has changed since the trial was trained (0ld, now {version})" in refused.stderr
 
 
 @pytest.mark.slow

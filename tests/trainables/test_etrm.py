@@ -202,7 +202,9 @@ def test_exploration_delays_halting_as_often_as_its_closed_form_says(probability
     params = SPACE.resolve({"halt_max_steps": most, "halt_exploration_prob": probability})
     generator = torch.Generator().manual_seed(0)
     batch = {"query": torch.zeros(n, 2, 2)}
-    carry = {"steps": torch.zeros(n), "last_exact": torch.zeros(n), "last_steps": torch.zeros(n)}
+    carry = {name: torch.zeros(n) for name in ("steps", "last_exact", "last_steps")} | {
+        "ended": torch.zeros(n) > 0
+    }
     going, alive, expected = torch.ones(n, dtype=torch.bool), 1.0, []
     for step in range(1, most + 1):
         least = FAMILY.noise(batch, params, generator)["least_steps"]
@@ -218,10 +220,17 @@ def test_exploration_delays_halting_as_often_as_its_closed_form_says(probability
 
 def test_nothing_halts_while_its_value_is_below_zero_and_everything_at_the_last_step():
     carry = {"steps": torch.tensor([0, 1, 2]), "last_exact": torch.zeros(3), "last_steps": torch.zeros(3)}
+    carry["ended"] = torch.tensor([False, False, False])
     after = halting(carry, torch.tensor([-1.0, 1.0, -1.0]), torch.tensor([1.0, 0.0, 1.0]), torch.zeros(3), 3)
     assert after["halted"].tolist() == [False, True, True]
     assert after["last_steps"].tolist() == [0.0, 2.0, 3.0]
     assert after["last_exact"].tolist() == [0.0, 0.0, 1.0]
+    assert after["ended"].tolist() == [False, True, True]
+
+
+def test_steps_to_halting_are_those_of_puzzles_that_have_ended():
+    metrics = run(training("etrm", epochs=1, halt_exploration_prob=1.0, passes_per_epoch=6, **SMALL))[0]
+    assert metrics["train/steps"] == 4.0, "nothing halts before the last step so early in training"
 
 
 def one_batch(params, dataset, start=0):
@@ -325,7 +334,7 @@ def test_the_published_size_is_one_preset_away():
     sizes = [params[name] for name in ("hidden_dim", "n_heads", "n_layers", "H_cycles", "halt_max_steps")]
     assert sizes == [512, 8, 2, 3, 16]
     assert params["batch_size"] == 4
-    assert SPACE.resolve({"preset": "trm"})["batch_size"] == 768
+    assert SPACE.resolve({"preset": "trm"})["batch_size"] == 32
     assert SPACE.resolve({})["hidden_dim"] == 64
 
 

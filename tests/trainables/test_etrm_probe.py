@@ -87,6 +87,14 @@ class Deaf(Filler):
         return as_logits(torch.where(tokens >= FIRST_COLOUR, 5 + FIRST_COLOUR, tokens))
 
 
+class HardOfHearing(Deaf):
+    """The same, but the context moves its logits a little."""
+
+    def answer(self, tokens, now):
+        moved = (now * torch.arange(now.shape[-1])).mean(dim=(1, 2))
+        return super().answer(tokens, now) + 1e-3 * moved[:, None, None]
+
+
 class Copier(Filler):
     """Answers with the query."""
 
@@ -158,6 +166,12 @@ def test_a_solver_that_ignores_its_context_is_found():
     assert found.numbers["lm_true"] == found.numbers["lm_shuffled"] == found.numbers["lm_zeroed"]
     assert "does not read the context: 0 (0 to 0) of cells" in found.statement
     assert "freeze_decoder_steps" in found.advice
+
+
+def test_few_puzzles_without_a_flip_prove_nothing_of_a_solver_that_reads_a_little():
+    few, many = (results(HardOfHearing(), fill_puzzles(n))["decoder_ignores_context"] for n in (12, 24))
+    assert few.numbers["puzzles_changed"] == many.numbers["puzzles_changed"] == 0
+    assert (few.verdict, many.verdict) == ("undecided", "supported")
 
 
 def test_cells_outside_the_answer_flip_nothing():

@@ -74,6 +74,10 @@ class ETRM(FamilyDefaults):
 
         return loss_terms(model, state, batch, params)
 
+    def evaluation_state(self, state: State) -> State:
+        """Return nothing: the carry is of training alone, and large."""
+        return {}
+
     def learning_rates(self, params: Params) -> dict[str, float]:
         """Return the encoder's own factor."""
         scale = float(params["encoder_lr_scale"])

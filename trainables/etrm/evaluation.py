@@ -27,7 +27,7 @@ from trainables.etrm.model import ARCSolver, Contexts
 from trainables.etrm.stablemax import PAD, divergence, stablemax_cross_entropy
 from trainables.etrm.voting import pass_at, ranked
 
-ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 32
 VIEW_SEED = 0  # the same views vote in every trial
 NOISE_SEED = 0  # the same draws measure the noise of every trial
 LEAST_NOISE = 1e-12  # under it a ratio to the noise says nothing more, and must stay finite

@@ -39,6 +39,7 @@ CONFIDENCE = 0.95
 N_RESAMPLES = 2000
 ROUNDING = 1e-12  # a ratio this near to 0 or 1 is that
 FEWEST_PUZZLES = 3  # of which one can be left out
+FEWEST_WITHOUT_FLIP = 20  # puzzles that all stay as they are before that says anything; design
 RESAMPLING_SEED = 0  # the same model gets the same verdict
 
 Verdict = Literal["supported", "rejected", "undecided", "not_applicable"]
@@ -106,6 +107,9 @@ def decoder_ignores_context(seen: ReadOut, params: Params, *, collapsed: bool) -
     for name, answers in (("true", seen.true), ("shuffled", seen.shuffled), ("zeroed", seen.zeroed)):
         numbers |= quality(answers, seen.asked["labels"], name)
     verdict: Verdict = "not_applicable" if collapsed else flip.below(IGNORED_CONTEXT_FLIP)
+    few = not flips.any() and len(flips) < FEWEST_WITHOUT_FLIP  # resamples of nothing but zeros have no width
+    if verdict == "supported" and few and not torch.equal(seen.true.logits, seen.shuffled.logits):
+        verdict = "undecided"
     under = "of cells change under another puzzle's context"
     statement = {
         "supported": f"The solver does not read the context: {flip} {under}, under {IGNORED_CONTEXT_FLIP:g}.",

@@ -43,6 +43,7 @@ def initial_state(model: ARCSolver, n: int) -> State:
         **{ENCODER + name: value.clone() for name, value in model.encoder.start(n).items()},
         "steps": torch.zeros(n, dtype=torch.int64, device=device),
         "halted": torch.ones(n, dtype=torch.bool, device=device),
+        "ended": torch.zeros(n, dtype=torch.bool, device=device),
         "last_exact": torch.zeros(n, device=device),
         "last_steps": torch.zeros(n, device=device),
     }
@@ -99,13 +100,18 @@ def loss_terms(
     again = another_context(solver, read, carry["present"], batch.get("epsilon_again"), memory, encoded)
     metrics = {
         "accuracy": right_cells(logits.argmax(dim=-1), labels).mean(),
-        "exact_accuracy_at_halt": ended["last_exact"].mean(),
-        "steps": ended["last_steps"].mean(),
+        "exact_accuracy_at_halt": mean_where(ended["last_exact"], ended["ended"]),
+        "steps": mean_where(ended["last_steps"], ended["ended"]),
         **monitors(encoded.context.detach(), again.detach()),
     }
     kept = {name: carry[name] for name in PUZZLE}
     detached = {name: value.detach() for name, value in {**states, **ended, **kept}.items()}
     return LossTerms(terms, weights, metrics), detached
+
+
+def mean_where(values: Tensor, known: Tensor) -> Tensor:
+    """Return the mean of ``values (B,)`` where ``known (B,)``, a scalar; not a number where nothing is."""
+    return (values * known).sum() / known.sum()
 
 
 def monitors(context: Tensor, again: Tensor) -> dict[str, Tensor]:
@@ -166,7 +172,7 @@ def kl_to_normal(encoded: Encoded, present: Tensor) -> Tensor:
 
 
 def halting(carry: State, q: Tensor, exact: Tensor, least_steps: Tensor, most_steps: int) -> State:
-    """Return ``steps`` and ``halted`` after this step, and of each row how its last puzzle ended.
+    """Return ``steps`` and ``halted`` after this step, and of each row whether and how a puzzle of it has ended.
 
     A row halts when its value says so, but not before ``least_steps`` ``(B,)``, and at ``most_steps`` in any case.
     """
@@ -175,6 +181,7 @@ def halting(carry: State, q: Tensor, exact: Tensor, least_steps: Tensor, most_st
     return {
         "steps": steps,
         "halted": halted,
+        "ended": carry["ended"] | halted,
         "last_exact": torch.where(halted, exact, carry["last_exact"]),
         "last_steps": torch.where(halted, steps.to(q.dtype), carry["last_steps"]),
     }

@@ -13,16 +13,20 @@ METRICS = {
     "exact_accuracy_at_halt": Metric(
         "max", False, "the same at the step at which the solver would halt", detail=True
     ),
-    "pass_at_1": Metric("max", False, "share of puzzles solved by the most voted answer"),
+    "pass_at_1": Metric("max", False, "share of puzzles solved by the most voted answer", detail=True),
     "pass_at_2": Metric("max", False, "share of puzzles solved by one of the two most voted answers"),
-    "pass_at_5": Metric("max", False, "share of puzzles solved by one of the five most voted answers"),
+    "pass_at_5": Metric(
+        "max", False, "share of puzzles solved by one of the five most voted answers", detail=True
+    ),
     "steps": Metric(None, True, "mean step at which the solver would halt"),
-    "q_halt_accuracy": Metric("max", False, "how often the halting value tells right from wrong"),
+    "q_halt_accuracy": Metric(
+        "max", False, "how often the halting value tells right from wrong", detail=True
+    ),
     "copy_rate": Metric("min", False, "share of predictions equal to the query, where the answer is not"),
     "copy_cell_rate": Metric(
-        "min", False, "share of cells predicted as in the query, where the answer differs"
+        "min", False, "share of cells predicted as in the query, where the answer differs", detail=True
     ),
-    "encoder_cross_sample_var": Metric(None, True, "variance of the context between puzzles"),
+    "encoder_cross_sample_var": Metric(None, True, "variance of the context between puzzles", detail=True),
     "encoder_cross_sample_ratio": Metric(
         "max", False, "that over the context's mean square: 0 is one context for all puzzles, scale free"
     ),
@@ -35,7 +39,7 @@ METRICS = {
     "encoder_output_norm": Metric(None, True, "mean norm of a context token", detail=True),
     "encoder_output_mean": Metric(None, False, "mean of the context", detail=True),
     "encoder_output_std": Metric(None, True, "standard deviation of the context", detail=True),
-    "rankme": Metric("max", True, "effective rank of the contexts"),
+    "rankme": Metric(None, True, "effective rank of the contexts"),
     "ctx_flip": Metric(None, False, "share of cells whose prediction changes under another puzzle's context"),
     "ctx_kl": Metric(
         None, True, "divergence of the predictions under another puzzle's context", unit="nats", detail=True
@@ -43,7 +47,7 @@ METRICS = {
     "em_drop_shuffle": Metric(None, False, "exact accuracy lost under another puzzle's context", detail=True),
     "em_drop_zero": Metric(None, False, "exact accuracy lost without a context", detail=True),
     "kl_per_dim": Metric(None, True, "KL of the latent to N(0, I), per dimension", unit="nats"),
-    "active_units": Metric("max", False, "latent dimensions whose mean varies by more than 0.01"),
+    "active_units": Metric(None, False, "latent dimensions whose mean varies by more than 0.01"),
 }
 
 # A search spends its epochs on encoders that learn and that tell puzzles apart.

@@ -62,12 +62,13 @@ class ARCSolver(nn.Module):
             epsilon: Standard normal draws of shape `noise_shape`; None for the mean of the latent.
         """
         read = self.encoder.read(demos)
-        state, steps = self.encoder.start(len(demos)), []
-        for _ in range(self.n_steps):
-            encoded = self.encode(read, present, epsilon, state)
-            state = encoded.state
-            steps.append(encoded.context)
-        return Contexts(torch.stack(steps), encoded.mean, encoded.log_var)
+        encoded = self.encode(read, present, epsilon, self.encoder.start(len(demos)))
+        steps = [encoded.context] * self.n_steps  # one and the same where no state lives on
+        for step in range(1, self.n_steps if encoded.state else 0):
+            encoded = self.encode(read, present, epsilon, encoded.state)
+            steps[step] = encoded.context
+        context = torch.stack(steps) if encoded.state else steps[0].expand(self.n_steps, -1, -1, -1)
+        return Contexts(context, encoded.mean, encoded.log_var)
 
     def solve(self, tokens: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits ``(A, B, S, 12)`` and halting values ``(A, B)`` of all A steps.
