@@ -36,8 +36,7 @@ def check_command(family: str, data_root: Path | None, settings: tuple[str, ...]
 
     space = load_family(family).space
     given = split_options("--set", settings, "side=30")
-    params = space.resolve({name: space.parse(name, text) for name, text in given})
-    results = check_data(family, params, data_root)
+    results = check_data(family, {name: space.parse(name, text) for name, text in given}, data_root)
     if as_json:
         click.echo(json.dumps([result.as_json() for result in results], indent=2))
     else:

@@ -68,7 +68,7 @@ def trial_in(folder: Path) -> tuple[Path, TrialRow]:
 def probe(
     out: Path, name: str, data_root: Path | None, uri: str | None
 ) -> tuple[Path, tuple[ProbeResult, ...], str | None]:
-    """Run the family's experiments on a saved trial; write ``facts/probe.json`` and tell MLflow.
+    """Run the family's experiments on a saved trial and check its data; write ``facts/probe.json`` and tell MLflow.
 
     Returns:
         The trial's folder, the results, and why MLflow has not got them, None when it has.
@@ -77,12 +77,14 @@ def probe(
         RefusedError: If there is no such trial, it left no weights, or its data is not at hand.
     """
     from sweeps.tracking import default_uri, log_probe
-    from trainables.saved_trial import probe_trial
+    from trainables.saved_trial import probe_trial, read_config
 
     sweep, row = find_trial(out, name)
     records = read_records(sweep)
     folder = sweep / trial_folder(row.cell, row.seed)
-    results = probe_trial(folder, data_root, records.sweep["provenance"])
+    config = read_config(folder)
+    found = probe_trial(folder, data_root, records.sweep["provenance"])
+    results = (*found, *check_data(config["family"], config["params"], data_root))
     path = folder / PROBE_FILE
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
@@ -93,9 +95,10 @@ def probe(
     return folder, results, log_probe(store, row.mlflow_run_id, results, path, ended_ms)
 
 
-def check_data(family_name: str, params: Params, data_root: Path | None) -> tuple[ProbeResult, ...]:
+def check_data(family_name: str, given: Params, data_root: Path | None) -> tuple[ProbeResult, ...]:
     """Return what is right and wrong with a family's data: what the family checks, or that it could be read."""
     family = load_family(family_name)
+    params = family.space.resolve(given)
     dataset = family.load_data(params, data_root)
     sizes = {name: len(next(iter(dataset.split(name).values()))) for name in ("train", "valid", "test")}
     listed = ", ".join(f"{size} {name}" for name, size in sizes.items())

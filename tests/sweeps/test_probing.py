@@ -47,6 +47,7 @@ def test_a_probe_prints_verdicts_and_leaves_them_with_the_trial_and_in_mlflow(tr
     first = json.loads(sweeps("probe", row.trial_id, "--out", trained, "--json", cwd=trained.parent).stdout)
     ids = [result["id"] for result in first]
     assert {"decoder_ignores_context", "representation_collapse", "copies_input"} <= set(ids)
+    assert {"data_can_be_read", "demonstrations_match_query", "no_evaluation_puzzle_in_training"} <= set(ids)
     (kept,) = only_sweep(trained).glob(f"*/seed_{row.seed}/facts/probe.json")
     assert json.loads(kept.read_text()) == first
     client, runs = runs_of(trained)

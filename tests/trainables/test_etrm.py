@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,9 @@ from trainables.etrm import FAMILY
 from trainables.etrm.encoders import ENCODERS, SMOOTHING, Encoded
 from trainables.etrm.loss import ENCODER, halting, initial_state, kl_to_normal
 from trainables.etrm.model import ARCSolver
+from trainables.training import Training
 from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec
 
 SMALL = {"batch_size": 8}
 
@@ -327,6 +330,29 @@ def test_the_loss_is_a_mean_over_samples_so_that_weights_mean_what_they_say():
     assert set(single.terms) == {"lm", "halt", "kl"}
     for name, term in single.terms.items():
         torch.testing.assert_close(double.terms[name], term, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_control_learns_real_puzzles_by_heart_which_copying_does_not():
+    params = SPACE.resolve(
+        {
+            "side": 5,
+            "n_puzzles": 5,
+            "augment": False,
+            "batch_size": 6,
+            "lr_schedule": "cosine",
+            "passes_per_epoch": 60,
+            "n_views": 1,
+            "ema_decay": 0.95,
+        }
+    )
+    dataset = FAMILY.load_data(params, None)
+    spec = TrialSpec("trial", "etrm", params, 1, 10, "train_eval/exact_accuracy", "max", Path())
+    history = run(Training(FAMILY, spec, dataset))
+    assert dataset.baselines["copy/train_eval/exact_accuracy"] == 0
+    assert history[0]["train_eval/exact_accuracy"] <= 0.4
+    assert history[-1]["train_eval/exact_accuracy"] >= 0.8
+    assert history[-1]["train_eval/copy_rate"] == 0
 
 
 def test_the_published_size_is_one_preset_away():
