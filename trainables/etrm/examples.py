@@ -25,7 +25,7 @@ from trainables.etrm.context_metrics import (
 from trainables.etrm.evaluation import Answers, answers_of, contexts_of, noise_var, puzzles_as
 from trainables.etrm.model import ARCSolver
 
-N_SHOWN = {"valid": 6, "train": 4}
+N_SHOWN = {"valid": 4, "train": 2}
 MOST_PAIRS = 3  # demonstrations shown
 MOST_POINTS = 512  # puzzles on the map
 
@@ -40,7 +40,7 @@ def examples(model: ARCSolver, dataset: Dataset, params: Params) -> dict[str, Ar
         params: Resolved parameters.
 
     Returns:
-        With the prefixes ``valid_`` (up to 6 puzzles) and ``train_`` (up to 4): ``name (k,)`` text,
+        With the prefixes ``valid_`` (up to 4 puzzles) and ``train_`` (up to 2): ``name (k,)`` text,
         ``demo_input`` and ``demo_output`` int8 ``(k, m, side, side)`` with m at most 3, ``query``, ``truth``,
         ``predicted`` and ``foreign`` int8 ``(k, side, side)``, the last one under another puzzle's context, all
         -1 outside the grid, and ``exact``, ``exact_foreign`` bool ``(k,)``. Of up to 512 validation puzzles
