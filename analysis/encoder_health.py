@@ -23,11 +23,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analysis.effects import Contrast, Effect
-from analysis.encoder_health_changes import REFERENCE, TRAINED, closed_text, interventions, step_contrasts
+from analysis.encoder_health_changes import (
+    REFERENCE,
+    TRAINED,
+    closed_text,
+    distances,
+    interventions,
+    mode_of,
+    step_contrasts,
+)
 from analysis.encoder_health_figures import ForestRow, forest, ratio_curves
 from analysis.encoder_health_hypotheses import HYPOTHESES
 from analysis.encoder_health_monitors import MONITORS, monitor_contrasts, monitored, subjects
-from analysis.encoder_health_ranking import distances, hypothesis_table, intervention_helps, ranking
+from analysis.encoder_health_ranking import hypothesis_table, intervention_helps, ranking
 from analysis.exhibit import Drawing, Listing
 from analysis.findings import Finding
 from analysis.judge import Judge
@@ -82,7 +90,7 @@ def forest_of(judge: Judge) -> Drawing | None:
             groups.get(one.parameter, "–"),
             f"{one.arm.name}: {one.setting}",
             one.objective,
-            closed_text(one.objective, distance),
+            closed_text(one.objective, distance, mode_of(judge.table)),
             one.verdict == "supported",
         )
         for one in interventions(judge)

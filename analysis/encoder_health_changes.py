@@ -21,6 +21,7 @@ from search_spaces.domains import Value, value_text
 
 CONTROL, REFERENCE = "control", "sf1"  # the hybrid note's names of what works and of what does not
 TRAINED = "train_eval/exact_accuracy"
+COUNTED = 1.0  # half-widths: seeds that agree are worth an interval that just leaves out its bound; design
 CLOSES_LITTLE = 0.25  # of the distance to the control: a change that closes less is not the reason; design
 
 
@@ -85,18 +86,38 @@ def mode_of(table: SweepTable) -> Mode:
     return table.objective.mode
 
 
+def distances(judge: Judge) -> tuple[Effect | None, Effect | None]:
+    """Return the control against the reference, on the objective and on training samples."""
+    control = named_arm(judge.table, CONTROL)
+    steps = (objective_step(judge.table, control), trained_step(judge.table, control))
+    return judge.step(steps[0]), judge.step(steps[1])
+
+
+def problem(judge: Judge) -> Verdict | None:
+    """Return the verdict on "the reference is worse than the control, on either", None without data."""
+    own, trained = distances(judge)
+    verdicts = [improves(own, mode_of(judge.table))] if own is not None else []
+    verdicts += [improves(trained, "max")] if trained is not None else []
+    return any_of(verdicts) if verdicts else None
+
+
 def on_scale(value: float, effect: Effect) -> float:
     """Return a value of an effect as it adds up: the logarithm of a ratio."""
     return math.log(value) if effect.kind == "ratio" else value
 
 
 def strength(effect: Effect) -> float:
-    """Return how far an effect is from none, in half-widths of its interval; signed, 0 without an interval."""
+    """Return how far an effect is from none, in half-widths of its interval; signed, 0 without an interval.
+
+    An interval without width means that no two seeds differ: they are counted, and count for `COUNTED`.
+    """
     if effect.ci_low is None or effect.ci_high is None:
         return 0.0
     low, high = on_scale(effect.ci_low, effect), on_scale(effect.ci_high, effect)
     size = on_scale(effect.estimate, effect)
-    return 2 * size / (high - low) if high > low else math.copysign(math.inf, size)
+    if high > low:
+        return 2 * size / (high - low)
+    return math.copysign(COUNTED, size) if size else 0.0
 
 
 @dataclass(frozen=True)
@@ -137,10 +158,9 @@ def intervention(judge: Judge, arm: Subject, parameter: str) -> Intervention:
     It helps when it improves either. It is rejected when it improves neither, or is shown to close less than
     `CLOSES_LITTLE` of a distance that is there: then it is not the reason, whatever else it may do.
     """
-    control, judged = named_arm(judge.table, CONTROL), []
-    for step, mode in ((objective_step, mode_of(judge.table)), (trained_step, "max")):
-        effect, distance = judge.step(step(judge.table, arm)), judge.step(step(judge.table, control))
-        judged.append((effect, distance, mode))
+    modes: tuple[Mode, Mode] = (mode_of(judge.table), "max")
+    effects = [judge.step(step(judge.table, arm)) for step in (objective_step, trained_step)]
+    judged = list(zip(effects, distances(judge), modes, strict=True))
     known = [(effect, distance, mode) for effect, distance, mode in judged if effect is not None]
     gains = [strength(effect) * (1 if mode == "max" else -1) for effect, _, mode in known]
     verdict = any_of(helps(*one) for one in known) if known else None
@@ -148,8 +168,11 @@ def intervention(judge: Judge, arm: Subject, parameter: str) -> Intervention:
 
 
 def helps(effect: Effect, distance: Effect | None, mode: Mode) -> Verdict:
-    """Return the verdict on "the change helps"; rejected also where it closes next to nothing of the distance."""
-    verdict, share = improves(effect, mode), closed(effect, distance)
+    """Return the verdict on "the change helps"; rejected also where it closes next to nothing of the distance.
+
+    Where there is no distance, the verdict rests on the effect alone.
+    """
+    verdict, share = improves(effect, mode), closed(effect, distance, mode)
     return (
         "rejected" if verdict != "supported" and share is not None and share[2] < CLOSES_LITTLE else verdict
     )
@@ -165,20 +188,18 @@ def interventions(judge: Judge, parameters: Sequence[str] | None = None) -> list
     return sorted(found, key=lambda one: -one.gain)
 
 
-def closed(effect: Effect | None, distance: Effect | None) -> tuple[float, float, float] | None:
+def closed(effect: Effect | None, distance: Effect | None, mode: Mode) -> tuple[float, float, float] | None:
     """Return the share of the way from the reference to the control that a change goes, with its interval.
 
     Both effects lie in their simultaneous intervals at once, so the share lies between the extremes of their
     quotients: an interval that is wider than needed, and holds.
 
     Returns:
-        None without intervals, or where the two ends are not shown to differ: then there is no way to go.
+        None without intervals, or where the control is not shown to be better: then there is no way to go.
     """
     if effect is None or distance is None or effect.ci_low is None or effect.ci_high is None:
         return None
-    if not distance.differs:
-        return None
-    if distance.ci_low is None or distance.ci_high is None:
+    if distance.ci_low is None or distance.ci_high is None or improves(distance, mode) != "supported":
         return None
     ways = [on_scale(end, distance) for end in (distance.ci_low, distance.ci_high)]
     shares = [on_scale(end, effect) / way for end in (effect.ci_low, effect.ci_high) for way in ways]
@@ -186,9 +207,9 @@ def closed(effect: Effect | None, distance: Effect | None) -> tuple[float, float
     return share, min(shares), max(shares)
 
 
-def closed_text(effect: Effect | None, distance: Effect | None) -> str:
+def closed_text(effect: Effect | None, distance: Effect | None, mode: Mode) -> str:
     """Return how much of the distance a change closes: ``closes 92 % [70, 114]``."""
-    found = closed(effect, distance)
+    found = closed(effect, distance, mode)
     if found is None:
         return "no distance to close" if distance is not None and effect is not None else "no value"
     share, low, high = (round(100 * part) for part in found)

@@ -27,6 +27,7 @@ RATIO = "grad_ratio/encoder"
 HEALTHY_RATIO = (0.2, 0.5)  # the hybrid note's healthy range of the encoder's share of the gradient's norm
 PANELS_PER_ROW = 4
 MOST_LINES = 24
+LineStyle = str | tuple[int, tuple[int, int]]
 SOLID_FIRST = ("solid", *(line for line in theme.LINES if line != "solid"))
 
 
@@ -192,30 +193,11 @@ def forest(
         panel = figure.subplots()
         for y, row in enumerate(rows):
             draw_forest_row(panel, y, row)
-        bounds = [(rows[0].effect.null, theme.INK, "solid", reference)]
-        bounds += [(distance.estimate, theme.MUTED, (0, (5, 3)), "control")] if distance else []  # type: ignore[list-item]
-        for at, colour, style, name in bounds:
-            panel.axvline(at, color=colour, linewidth=1.0, linestyle=style, zorder=0)
-            panel.annotate(
-                name,
-                (at, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-                color=theme.MUTED,
-            )
-        if rows[0].effect.kind == "ratio":
-            panel.set_xscale("log")
-            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-            panel.xaxis.set_minor_locator(NullLocator())
-        panel.set_ylim(len(rows) - 0.5, -0.6)
-        panel.set_yticks(range(len(rows)), [f"{row.group}  {row.name}" for row in rows], color=theme.INK)
-        panel.tick_params(axis="y", length=0)
+        draw_forest_line(panel, rows[0].effect.null, reference, theme.INK, "solid")
+        if distance is not None:
+            draw_forest_line(panel, distance.estimate, "control", theme.MUTED, (0, (5, 3)))
+        set_forest_axes(panel, rows)
         panel.set_xlabel(effect_label(table, rows[0].effect, reference))
-        panel.grid(visible=True, axis="x")
     told = "; ".join(f"{row.name}: {row.effect.interval_text}, {row.text}" for row in rows)
     return Drawing(
         "interventions",
@@ -226,6 +208,34 @@ def forest(
         f"Forest plot of effects on {table.objective.metric} against {reference}. {told}.",
         figure,
     )
+
+
+def draw_forest_line(panel: Axes, at: float, name: str, colour: str, style: LineStyle) -> None:
+    """Draw one vertical line with its name above the panel."""
+    panel.axvline(at, color=colour, linewidth=1.0, linestyle=style, zorder=0)
+    panel.annotate(
+        name,
+        (at, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8,
+        color=theme.MUTED,
+    )
+
+
+def set_forest_axes(panel: Axes, rows: Sequence[ForestRow]) -> None:
+    """Name the rows from top to bottom; ratios stand on a logarithmic axis."""
+    if rows[0].effect.kind == "ratio":
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_ylim(len(rows) - 0.5, -0.6)
+    panel.set_yticks(range(len(rows)), [f"{row.group}  {row.name}" for row in rows], color=theme.INK)
+    panel.tick_params(axis="y", length=0)
+    panel.grid(visible=True, axis="x")
 
 
 def effect_label(table: SweepTable, effect: Effect, reference: str) -> str:

@@ -8,10 +8,16 @@ hypothesis it tests. The order is that of the evidence, by one rule:
 3. undecided: neither is supported, and not all that is known is rejected;
 4. rejected: all that is known is rejected, monitors in bounds and changes without a gain.
 
+A hypothesis says why the problem arm fails **where the control does not**, so what the control shows, too, is no
+reason. A monitor that is out of bounds on both counts as rejected; without a control, none is compared. Where the
+problem arm is shown to be no worse than the control (`problem_is_there` is rejected), there is nothing to explain:
+every hypothesis is rejected, whatever its monitors and changes say.
+
 Within a class the larger effect comes first: of those parts that are supported, else of the best intervention, in
 half-widths of its simultaneous interval. That is its standard errors, up to the quantile of t which all effects of
 a metric share; differences between metrics are no evidence without a unit, and so are not compared as such.
-A hypothesis without data comes last. Only the first two classes are called supported.
+What is counted over seeds or trials that all agree has no interval, and counts for one half-width: an interval that
+just leaves out its bound. A hypothesis without data comes last. Only the first two classes are called supported.
 """
 
 from __future__ import annotations
@@ -21,9 +27,19 @@ from dataclasses import dataclass
 
 from analysis import encoder_health_monitors as m
 from analysis.effects import Effect
-from analysis.encoder_health_changes import REFERENCE, Intervention, interventions, named_arm, strength
+from analysis.encoder_health_changes import (
+    CONTROL,
+    COUNTED,
+    REFERENCE,
+    Intervention,
+    interventions,
+    named_arm,
+    problem,
+    strength,
+)
 from analysis.findings import Finding, Verdict, any_of
 from analysis.judge import Judge
+from analysis.subjects import Subject
 
 CLASSES = ("rejected", "undecided", "supported by one", "supported by both")
 NO_DATA = -1
@@ -74,10 +90,47 @@ HYPOTHESES = (
         "H4_halting",
         "halting",
         (m.HALTING_OFF,),
-        ("halt_exploration_prob",),
-        "lower halt_exploration_prob, or raise it where halting is at once",
+        ("halt_exploration_prob", "halt_weight"),
+        "train longer or raise halt_weight where nothing halts, raise halt_exploration_prob where all halts at once",
     ),
 )
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One monitor on the problem arm, beside the same monitor on the control.
+
+    Args:
+        monitor: The monitor.
+        finding: On the problem arm.
+        control: On the control, None when the sweep lacks it.
+    """
+
+    monitor: m.Monitor
+    finding: Finding
+    control: Finding | None
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is out of bounds on the control, too, and so does not set the problem arm apart."""
+        return self.control is not None and self.finding.verdict == self.control.verdict == "supported"
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether it speaks for a hypothesis, None without data."""
+        if self.finding.verdict == "not_applicable":
+            return None
+        return "rejected" if self.shared else self.finding.verdict
+
+    @property
+    def size(self) -> float:
+        """How far it is out of bounds, in half-widths; `COUNTED` where it was counted.
+
+        A starved encoder with a healthy share of the gradient was counted: some of its parameters get none.
+        """
+        sizes = [strength(item) for item in self.finding.evidence if isinstance(item, Effect)]
+        outwards = [abs(size) for size in sizes if self.monitor is not m.STARVED or size < 0]
+        return max(outwards, default=COUNTED)
 
 
 @dataclass(frozen=True)
@@ -86,18 +139,20 @@ class Evidence:
 
     Args:
         hypothesis: The hypothesis.
-        monitors: Findings of its monitors on the problem arm.
+        monitors: Its monitors on the problem arm.
         changes: Its interventions, the best first.
+        problem: Whether there is something to explain, None without data.
     """
 
     hypothesis: Hypothesis
-    monitors: tuple[Finding, ...]
+    monitors: tuple[Symptom, ...]
     changes: tuple[Intervention, ...]
+    problem: Verdict | None = None
 
     @property
     def monitor(self) -> Verdict | None:
-        """Whether something is out of bounds, None without data."""
-        known = [finding.verdict for finding in self.monitors if finding.verdict != "not_applicable"]
+        """Whether something is out of bounds that the control has in bounds, None without data."""
+        known = [symptom.verdict for symptom in self.monitors if symptom.verdict is not None]
         return any_of(known) if known else None
 
     @property
@@ -112,6 +167,8 @@ class Evidence:
         known = [verdict for verdict in (self.monitor, self.change) if verdict is not None]
         if not known:
             return NO_DATA
+        if self.problem == "rejected":
+            return CLASSES.index("rejected")
         n_supported = known.count("supported")
         return 1 + n_supported if n_supported else int("undecided" in known)
 
@@ -122,13 +179,8 @@ class Evidence:
         if self.grade < 2:
             return gain
         parts = [gain] if self.change == "supported" else []
-        return max([*parts, *self._out_of_bounds], default=0.0)
-
-    @property
-    def _out_of_bounds(self) -> list[float]:
-        broken = [finding for finding in self.monitors if finding.verdict == "supported"]
-        effects = [[item for item in finding.evidence if isinstance(item, Effect)] for finding in broken]
-        return [max((abs(strength(e)) for e in found), default=math.inf) for found in effects]
+        parts += [symptom.size for symptom in self.monitors if symptom.verdict == "supported"]
+        return max(parts, default=0.0)
 
     @property
     def verdict(self) -> Verdict:
@@ -152,16 +204,24 @@ class Evidence:
         )
 
 
+def symptom(judge: Judge, monitor: m.Monitor, reference: Subject, control: Subject | None) -> Symptom:
+    """Return one monitor on the problem arm and on the control."""
+    healthy = None if control is None else m.monitored(judge, monitor, control)
+    return Symptom(monitor, m.monitored(judge, monitor, reference), healthy)
+
+
 def evidence(judge: Judge) -> list[Evidence]:
     """Return the hypotheses in the order of their evidence; none without the reference arm."""
-    problem = named_arm(judge.table, REFERENCE)
-    if problem is None:
+    reference, control = named_arm(judge.table, REFERENCE), named_arm(judge.table, CONTROL)
+    if reference is None:
         return []
+    worse = problem(judge)
     found = [
         Evidence(
             hypothesis,
-            tuple(m.monitored(judge, monitor, problem) for monitor in hypothesis.monitors),
+            tuple(symptom(judge, monitor, reference, control) for monitor in hypothesis.monitors),
             tuple(interventions(judge, hypothesis.parameters)),
+            worse,
         )
         for hypothesis in HYPOTHESES
     ]

@@ -26,6 +26,7 @@ from trainables.etrm import health
 
 REACHED = "frac_params_with_grad/encoder"
 STEPS, HALTING_COLUMN = "train/steps", "train/halting_share"
+ROUNDING = 1e-6  # of a share: means of ones in float32
 COLLAPSE_GUARD = "valid/encoder_cross_sample_ratio"
 
 CROSS = Quantity(
@@ -54,7 +55,8 @@ def subjects(table: SweepTable) -> list[Subject]:
 def with_halting_share(table: SweepTable) -> None:
     """Write into the trials how far training halts, from 0 (the first step) to 1 (``halt_max_steps``).
 
-    Cells whose records do not tell ``halt_max_steps``, or that have one step only, get no value.
+    Cells whose records do not tell ``halt_max_steps``, or that have one step only, get no value. Nor do trials whose
+    mean is below the first step: no puzzle ends there, so the mean counts steps in which none has ended.
     """
     if STEPS not in table.trials or HALTING_COLUMN in table.trials:
         return
@@ -62,7 +64,8 @@ def with_halting_share(table: SweepTable) -> None:
     for cell in table.cells:
         most, rows = all_params(table, cell).get("halt_max_steps"), table.rows_of(cell).index
         if isinstance(most, int | float) and most > 1:
-            found.loc[rows] = ((table.trials.loc[rows, STEPS] - 1) / (most - 1)).clip(0.0, 1.0)
+            shares = (table.trials.loc[rows, STEPS] - 1) / (most - 1)
+            found.loc[rows] = shares.where(shares >= -ROUNDING).clip(0.0, 1.0)
     table.trials[HALTING_COLUMN] = found
 
 
@@ -203,10 +206,15 @@ HALTING_OFF = Monitor(
     "halting is off: training stops at the first step or never before the last",
     "halting is alive: training stops between the first step and the last",
     "halting is alive",
-    "Change halt_exploration_prob: stopping at once needs more exploration, never stopping needs less.",
-    ("steps", "q_halt_accuracy", "exact_accuracy_at_halt"),
-    "train/steps or halt_max_steps is not recorded",
+    "",  # depends on the side: see `advice_of`
+    ("steps", "exact_accuracy", "q_halt_accuracy", "exact_accuracy_at_halt"),
+    "train/steps or halt_max_steps is not recorded, or no puzzle has ended",
 )
+NEVER_HALTS = (
+    "It never stops before the last step: see whether exact accuracy and q_halt_accuracy leave it a reason to; then "
+    "train longer, or raise halt_weight. halt_exploration_prob only sets a least number of steps, so it cannot help."
+)
+HALTS_AT_ONCE = "It stops at once: raise halt_exploration_prob, which makes it take more steps."
 IGNORES = Monitor(
     "decoder_ignores_context",
     FLIP,
@@ -242,7 +250,7 @@ def monitored(judge: Judge, monitor: Monitor, arm: Subject) -> Finding:
         supported=f"{arm.name}: {said_of(judge, monitor, arm)}.",
         rejected=f"{arm.name}: {monitor.right}{suspicion(judge, monitor, arm)}.",
         undecided=f"{arm.name}: it is open whether {monitor.topic}.",
-        advice={"supported": monitor.advice},
+        advice={"supported": advice_of(judge, monitor, arm)},
     )
     shown: list[Effect | Number] = [
         *given(judge.effect(arm, monitor.quantity)),
@@ -262,6 +270,14 @@ def said_of(judge: Judge, monitor: Monitor, arm: Subject) -> str:
     share = max(largest_by_trial(judge.table, arm, REACHED))
     some = "no encoder parameter receives a gradient"
     return some if share == 0 else f"only {share:.0%} of the encoder's parameters receive a gradient"
+
+
+def advice_of(judge: Judge, monitor: Monitor, arm: Subject) -> str:
+    """Return what to do about a cell; halting too late and too early need different things."""
+    if monitor is not HALTING_OFF:
+        return monitor.advice
+    share = judge.table.mean(HALTING_COLUMN, arm.cell)
+    return NEVER_HALTS if share is not None and share > sum(health.HALTING_SHARE) / 2 else HALTS_AT_ONCE
 
 
 def suspicion(judge: Judge, monitor: Monitor, arm: Subject) -> str:

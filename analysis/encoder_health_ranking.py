@@ -11,13 +11,13 @@ from analysis.encoder_health_changes import (
     TRAINED,
     Intervention,
     closed_text,
+    distances,
     interventions,
     mode_of,
     named_arm,
-    objective_step,
-    trained_step,
+    problem,
 )
-from analysis.encoder_health_hypotheses import CLASSES, Evidence, evidence
+from analysis.encoder_health_hypotheses import CLASSES, Evidence, Symptom, evidence
 from analysis.exhibit import Listing
 from analysis.findings import (
     Finding,
@@ -26,13 +26,13 @@ from analysis.findings import (
     Wording,
     any_of,
     differs,
-    improves,
     not_applicable,
     told,
 )
-from analysis.judge import Judge
+from analysis.judge import Judge, given
 from analysis.subjects import mean_of
 
+NO_PROBLEM = f"for {REFERENCE} is not worse than {CONTROL}"
 WORDS: dict[Verdict | None, str] = {
     "supported": "out of bounds",
     "rejected": "in bounds",
@@ -58,21 +58,11 @@ def ranking(judge: Judge) -> list[Finding]:
     ]
 
 
-def distances(judge: Judge) -> tuple[Effect | None, Effect | None]:
-    """Return the control against the reference, on the objective and on training samples."""
-    control = named_arm(judge.table, CONTROL)
-    steps = (objective_step(judge.table, control), trained_step(judge.table, control))
-    return judge.step(steps[0]), judge.step(steps[1])
-
-
 def problem_is_there(judge: Judge) -> Finding:
     """The reference is worse than the control on the objective, or on training samples."""
-    own, trained = distances(judge)
-    found = [effect for effect in (own, trained) if effect is not None]
-    if not found:
+    found, verdict = given(*distances(judge)), problem(judge)
+    if verdict is None:
         return not_applicable("problem_is_there", f"Needs the arms {CONTROL} and {REFERENCE} with data.")
-    verdicts = [improves(own, mode_of(judge.table))] if own is not None else []
-    verdicts += [improves(trained, "max")] if trained is not None else []
     wording = Wording(
         supported=f"{REFERENCE} fails where {CONTROL} does not: there is a distance to explain.",
         rejected=f"{REFERENCE} is not worse than {CONTROL}: there is nothing to explain.",
@@ -81,7 +71,7 @@ def problem_is_there(judge: Judge) -> Finding:
             "rejected": "The failure of the note is not seen here; look at the monitors for what else is off."
         },
     )
-    return told("problem_is_there", any_of(verdicts), wording, [*found, *trained_numbers(judge)])
+    return told("problem_is_there", verdict, wording, [*found, *trained_numbers(judge)])
 
 
 def trained_numbers(judge: Judge) -> list[Number]:
@@ -94,8 +84,9 @@ def trained_numbers(judge: Judge) -> list[Number]:
 def change_text(judge: Judge, one: Intervention) -> str:
     """Return what one change does: ``sf1_lr10 (encoder_lr_scale 10) helps, closes 92 % [70, 114]``."""
     own, trained = distances(judge)
-    said = f"{one.arm.name} ({one.setting}) {CHANGE_WORDS[one.verdict]}, {closed_text(one.objective, own)}"
-    return said if one.trained is None else f"{said}; in training {closed_text(one.trained, trained)}"
+    way = closed_text(one.objective, own, mode_of(judge.table))
+    said = f"{one.arm.name} ({one.setting}) {CHANGE_WORDS[one.verdict]}, {way}"
+    return said if one.trained is None else f"{said}; in training {closed_text(one.trained, trained, 'max')}"
 
 
 def of_hypothesis(judge: Judge, found: Evidence) -> Finding:
@@ -103,20 +94,39 @@ def of_hypothesis(judge: Judge, found: Evidence) -> Finding:
     name, identity = found.hypothesis.name, found.hypothesis.id
     if found.verdict == "not_applicable":
         return not_applicable(identity, f"No monitor of {name} has data, and no arm changes it alone.")
-    monitors = ", ".join(f"{f.id.split('[')[0]} {WORDS.get(f.verdict, 'no value')}" for f in found.monitors)
+    monitors = ", ".join(f"{kind_of(symptom)} {word(symptom)}" for symptom in found.monitors)
     best = "no arm changes it alone" if not found.changes else change_text(judge, found.changes[0])
     wording = Wording(
         supported=f"{name.capitalize()} is {CLASSES[found.grade]}: {monitors}; {best}.",
-        rejected=f"{name.capitalize()} is not the reason: {monitors}; {best}.",
+        rejected=f"{not_the_reason(found)}: {monitors}; {best}.",
         undecided=f"Whether {name} is the reason is open: {monitors}; {best}.",
         advice={"supported": f"{found.fix[0].upper()}{found.fix[1:]}."},
     )
     return told(identity, found.verdict, wording, evidence_of(found))
 
 
+def not_the_reason(found: Evidence) -> str:
+    """Return that a hypothesis is rejected, and whether that is because nothing needs a reason."""
+    if found.problem == "rejected":
+        return f"{found.hypothesis.name.capitalize()} has nothing to explain, {NO_PROBLEM}"
+    return f"{found.hypothesis.name.capitalize()} is not the reason"
+
+
+def kind_of(symptom: Symptom) -> str:
+    """Return the name of a monitor."""
+    return symptom.finding.id.split("[")[0]
+
+
+def word(symptom: Symptom) -> str:
+    """Return what one monitor says, in two words or four."""
+    return f"out of bounds in {CONTROL}, too" if symptom.shared else WORDS[symptom.verdict]
+
+
 def evidence_of(found: Evidence) -> list[Effect | Number]:
-    """Return what a hypothesis rests on: its monitors, then its interventions."""
-    monitored = [item for finding in found.monitors for item in finding.evidence]
+    """Return what a hypothesis rests on: its monitors, those of the control where it has them, too, then changes."""
+    shown = [s.finding for s in found.monitors]
+    shown += [s.control for s in found.monitors if s.shared and s.control is not None]
+    monitored = [item for finding in shown for item in finding.evidence]
     return [*monitored, *(effect for one in found.changes for effect in one.effects)]
 
 
@@ -131,9 +141,11 @@ def hypotheses_ranked(judge: Judge, ordered: Sequence[Evidence]) -> Finding:
         for place, found in enumerate(known, start=1)
     )
     first = known[0]
+    nothing = f"There is nothing to explain, {NO_PROBLEM}."
+    none = f"No hypothesis explains {REFERENCE}: all are rejected. {listed}."
     wording = Wording(
         supported=f"By evidence: {listed}.",
-        rejected=f"No hypothesis explains {REFERENCE}: all are rejected. {listed}.",
+        rejected=nothing if first.problem == "rejected" else none,
         undecided=f"No hypothesis is supported. By evidence: {listed}.",
         advice={"supported": f"First {first.fix}."},
     )
@@ -142,16 +154,18 @@ def hypotheses_ranked(judge: Judge, ordered: Sequence[Evidence]) -> Finding:
 
 
 def batch_matters(judge: Judge) -> Finding:
-    """Another batch size alone changes the objective; it belongs to no hypothesis."""
+    """Another batch size alone changes the objective at equal epochs; it belongs to no hypothesis."""
     found = [one for one in interventions(judge, ("batch_size",)) if one.objective is not None]
     effects = [one.objective for one in found if one.objective is not None]
     if not effects:
         return not_applicable("batch_matters", f"No arm differs from {REFERENCE} in batch_size alone.")
     named = ", ".join(one.setting for one in found)
+    steps = "a larger batch takes fewer steps in them"
     wording = Wording(
-        supported=f"The batch size matters: {named} changes the objective.",
-        rejected=f"The batch size does not matter: {named} leaves the objective the same within the margin.",
-        undecided=f"Whether the batch size matters ({named}) is open.",
+        supported=f"The batch size matters at equal epochs: {named} changes the objective; {steps}.",
+        rejected=f"The batch size does not matter at equal epochs: {named} leaves the objective the same within the "
+        f"margin; {steps}.",
+        undecided=f"Whether the batch size matters at equal epochs ({named}) is open; {steps}.",
         advice={},
     )
     return told("batch_matters", any_of(differs(effect) for effect in effects), wording, effects)
@@ -177,7 +191,9 @@ def hypothesis_table(judge: Judge) -> Listing | None:
         "hypotheses",
         "Hypotheses by evidence",
         "Supported by a monitor out of bounds and by a change that helps comes before supported by one of them, before "
-        "undecided, before rejected; within a class the larger effect in half-widths of its simultaneous interval. "
+        "undecided, before rejected; within a class the larger effect in half-widths of its simultaneous interval, one "
+        f"half-width where seeds are counted. A monitor that is out of bounds in {CONTROL}, too, speaks for nothing; "
+        f"where {REFERENCE} is not worse than {CONTROL}, there is nothing to explain and all are rejected. "
         f"A change closes a share of the distance from {REFERENCE} to {CONTROL} on the objective; its interval counts "
         "what either may err.",
         ("rank", "hypothesis", "monitor", "best single change", "verdict", "fix"),
@@ -187,15 +203,15 @@ def hypothesis_table(judge: Judge) -> Listing | None:
 
 def table_row(judge: Judge, place: int, found: Evidence) -> list[str | int]:
     """Return one row of the table."""
-    monitors = "; ".join(monitor_entry(finding) for finding in found.monitors)
+    monitors = "; ".join(monitor_entry(symptom) for symptom in found.monitors)
     change = change_text(judge, found.changes[0]) if found.changes else "no arm changes it alone"
     grade = CLASSES[found.grade] if found.grade >= 0 else "no data"
     name = found.hypothesis.id.replace("_", " ")
     return [place, name, monitors, change, grade, found.fix if found.grade >= 1 else "–"]
 
 
-def monitor_entry(finding: Finding) -> str:
+def monitor_entry(symptom: Symptom) -> str:
     """Return one monitor in few words: ``encoder_starved: out of bounds (grad_ratio/encoder 0.03)``."""
-    values = [item for item in finding.evidence if isinstance(item, Number)]
+    values = [item for item in symptom.finding.evidence if isinstance(item, Number)]
     shown = f" ({values[0].label.split(',')[0]} {values[0].value:.3g})" if values else ""
-    return f"{finding.id.split('[')[0]}: {WORDS.get(finding.verdict, 'no value')}{shown}"
+    return f"{kind_of(symptom)}: {word(symptom)}{shown}"

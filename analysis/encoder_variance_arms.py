@@ -9,7 +9,7 @@ from __future__ import annotations
 from analysis.effects import Contrast, Effect
 from analysis.encoder_health_monitors import CROSS, REACHED, largest_by_trial, subjects
 from analysis.findings import Finding, Number, Verdict, Wording, all_of, exceeds, not_applicable, told
-from analysis.judge import Judge, between
+from analysis.judge import Judge, between, numbers
 from analysis.scales import FEWEST_AGREEING
 from analysis.subjects import Subject, metric_name
 from analysis.table import SweepTable
@@ -149,7 +149,5 @@ def detached_context_never_trains(judge: Judge, arm: Subject) -> Finding:
             "supported": "Set detached_context=False: the context keeps its gradient, the carry is detached."
         },
     )
-    diverse = largest_by_trial(judge.table, arm, metric_name(judge.table, CROSS_VAR))
     shown = [Number(f"{REACHED}, {arm.name}, largest of {n} trials", max(shares))]
-    shown += [Number(f"{CROSS_VAR}, {arm.name}, untrained", sum(diverse) / len(diverse))] if diverse else []
-    return told(identity, verdict, wording, shown)
+    return told(identity, verdict, wording, [*shown, *numbers(judge.table, arm, CROSS_VAR)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analysis import grid, scales
 from analysis.effects import Contrast, Effect
 from analysis.encoder_health_monitors import CROSS
@@ -150,16 +152,22 @@ def kl_weight_collapses(judge: Judge) -> Finding:
     return told(identity, all_of(parts), wording, effects)
 
 
+def direction(effects: Sequence[Effect]) -> str:
+    """Return which way diversity goes with an axis; nothing where some of its levels go up and others down."""
+    up, down = any(e.above(e.null) for e in effects), any(e.below(e.null) for e in effects)
+    if up and down:
+        return ", in no one direction"
+    return ": more of it, more different" if up else ": less of it, more different"
+
+
 def axis_matters(judge: Judge, identity: str, axis: str) -> Finding:
     """The diversity of contexts differs between levels of one axis, averaged over the others."""
     pairs = [step(judge.table, CROSS, axis, pair) for pair in level_pairs(judge.table, axis)]
     found = known(judge.effects, *pairs)
     if not found:
         return not_applicable(identity, f"{axis} has no two levels with data on {CROSS.name}.")
-    up = [effect for effect in found if effect.above(effect.null)]
-    direction = "more of it, more" if up else "less of it, more"
     wording = Wording(
-        supported=f"{axis} matters for how different the contexts of puzzles are: {direction} different.",
+        supported=f"{axis} matters for how different the contexts of puzzles are{direction(found)}.",
         rejected=f"{axis} does not matter for how different the contexts of puzzles are.",
         undecided=f"Whether {axis} matters for how different the contexts of puzzles are is open.",
         advice={"rejected": f"Leave {axis} at its smallest level."},

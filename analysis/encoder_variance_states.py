@@ -22,10 +22,10 @@ import numpy as np
 
 from analysis import scales
 from analysis.effects import Contrast
-from analysis.encoder_health_monitors import COLLAPSED, CROSS, monitored, subjects
+from analysis.encoder_health_monitors import COLLAPSED, CROSS, collapsed, monitored, subjects
 from analysis.exhibit import Listing
 from analysis.findings import Finding, Verdict, Wording, all_of, not_applicable, told
-from analysis.judge import Judge, Quantity, against_bound, given, nearest_bound, numbers
+from analysis.judge import Judge, Quantity, against_bound, given, nearest_bound, numbers, opposite
 from analysis.scales import Scale
 from analysis.subjects import Subject, mean_of, metric_name
 from analysis.table import Meaning, SweepTable
@@ -93,9 +93,9 @@ def state_contrasts(table: SweepTable) -> list[Contrast]:
 
 def informative(judge: Judge, arm: Subject) -> Verdict | None:
     """Return the verdict on "puzzles get contexts of their own, not drowned in noise", None without data."""
-    cross = judge.above(arm, CROSS, COLLAPSED_CROSS_RATIO)
-    drowned = judge.below(arm, NOISE, MOST_NOISE_SHARE)
-    return None if cross is None else all_of(v for v in (cross, drowned) if v is not None)
+    differing = opposite(collapsed(judge, arm))
+    audible = judge.below(arm, NOISE, MOST_NOISE_SHARE)
+    return None if differing is None else all_of(v for v in (differing, audible) if v is not None)
 
 
 def stochastic(judge: Judge, arm: Subject) -> Verdict | None:
@@ -126,6 +126,25 @@ def interval_text(judge: Judge, arm: Subject, quantity: Quantity) -> str:
     return f"{value:.3g} [no interval]" if low is None else f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
+def suspicious(judge: Judge, arm: Subject) -> bool:
+    """Return whether the mean cross ratio of a cell is above collapse, and lower than a healthy one."""
+    ratio = mean_of(judge.table, CROSS.name, arm.cell)
+    return ratio is not None and COLLAPSED_CROSS_RATIO <= ratio < SUSPICIOUS_CROSS_RATIO
+
+
+def cross_text(judge: Judge, arm: Subject) -> str:
+    """Return the cross ratio with its interval, and that it is low: ``0.1 [0.08, 0.12], suspicious below 0.15``."""
+    low = f", suspicious below {SUSPICIOUS_CROSS_RATIO:g}" if suspicious(judge, arm) else ""
+    return interval_text(judge, arm, CROSS) + low
+
+
+def state_text(judge: Judge, arm: Subject, state: State | None) -> str:
+    """Return the name of a state; no cell whose cross ratio is suspicious is called healthy."""
+    if state is None:
+        return "open"
+    return state.name.replace("healthy", "suspicious") if suspicious(judge, arm) else state.name
+
+
 def states(judge: Judge) -> list[Finding]:
     """Return of every cell whether it collapses, then in which state it is."""
     arms = subjects(judge.table)
@@ -144,10 +163,8 @@ def encoder_state(judge: Judge, arm: Subject) -> Finding:
         return not_applicable(identity, reason)
     state = state_of(judge, arm)
     verdict: Verdict = "undecided" if state is None else told_apart
-    name = "" if state is None else state.name
-    numbers_said = (
-        f"cross ratio {interval_text(judge, arm, CROSS)}, within {interval_text(judge, arm, WITHIN)}"
-    )
+    name = state_text(judge, arm, state)
+    numbers_said = f"cross ratio {cross_text(judge, arm)}, within {interval_text(judge, arm, WITHIN)}"
     wording = Wording(
         supported=f"{arm.name} is {name}: {numbers_said}.",
         rejected=f"{arm.name} is {name}: {numbers_said}.",
@@ -179,11 +196,9 @@ def state_table(judge: Judge) -> Listing | None:
 def table_row(judge: Judge, arm: Subject) -> list[str]:
     """Return one row of the table of states."""
     state, ratio = state_of(judge, arm), mean_of(judge.table, CROSS.name, arm.cell)
-    low, high = COLLAPSED_CROSS_RATIO, SUSPICIOUS_CROSS_RATIO
-    suspicious = ", suspicious" if ratio is not None and low <= ratio < high else ""
     signal, noise = (mean_of(judge.table, name, arm.cell) for name in ("signal_var", "noise_var"))
     split = "–" if signal is None or noise is None else f"{signal:.3g} / {noise:.3g}"
-    said = "no data" if ratio is None else "open" if state is None else state.name
+    said = "no data" if ratio is None else state_text(judge, arm, state)
     advice = "" if state is None else state.advice
-    intervals = [interval_text(judge, arm, quantity) for quantity in (CROSS, WITHIN, NOISE)]
-    return [arm.name, intervals[0] + suspicious, intervals[1], split, intervals[2], said, advice or "–"]
+    within, noise_share = (interval_text(judge, arm, quantity) for quantity in (WITHIN, NOISE))
+    return [arm.name, cross_text(judge, arm), within, split, noise_share, said, advice or "–"]

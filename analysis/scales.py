@@ -1,16 +1,19 @@
-"""On which scale an arm is judged, so that three seeds can say something and never too much.
+"""On which scale a cell is judged, so that three seeds can say something and never too much.
 
-Arms of this study scatter by very different amounts: where sigma is clipped or one component has everything,
-seeds agree to the last digit, elsewhere they differ by a tenth. One spread pooled over both would be wrong for
-either, and cells that stand alone have two degrees of freedom, with which nothing is ever decided. So
+For every analysis that judges cells by bounds or against each other. Cells scatter by very different amounts: at a
+bound of what is measured (a clipped variance, a share of nothing or everything, an encoder without gradient) seeds
+agree to the last digit, elsewhere they differ by a tenth. One spread pooled over both would be wrong for either,
+and cells that stand alone have two degrees of freedom, with which nothing is ever decided. So
 
 * shares and accuracies are compared as odds, rank correlations by Fisher's z, positive quantities as ratios:
-  there live arms scatter about evenly;
+  there live cells scatter about evenly;
 * a share that is 0 or 1 in every one of `FEWEST_AGREEING` seeds or more is counted, not estimated: no spread
   could be given to it that is not made up;
-* arms at rest (those that `Scale.rests` names) are taken out of the column on which the live ones are judged.
-  They are judged on the column of all arms, where `analysis.spread` gives a cell without spread the spread
+* cells at rest (those that `Scale.rests` names) are taken out of the column on which the live ones are judged.
+  They are judged on the column of all cells, where `analysis.spread` gives a cell without spread the spread
   of the whole table: three equal numbers are no certainty.
+
+What each metric rests at stands with its scale; `COMPONENTS` takes its bound from the study of reconstruction weights.
 
 The columns are written into ``table.trials``; asking twice changes nothing.
 """

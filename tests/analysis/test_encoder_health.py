@@ -118,6 +118,29 @@ def test_survivors_of_a_guard_do_not_speak_for_those_it_ended(table):
     assert findings(given)["representation_collapse[sick]"].verdict == "undecided"
 
 
+def test_a_solver_that_never_halts_is_not_told_to_explore_less(table):
+    never = findings(table(with_sick(steps=4.0)))["halting_off[sick]"]
+    assert never.verdict == "supported"
+    assert "exact accuracy and q_halt_accuracy" in never.advice
+    assert "train longer, or raise halt_weight" in never.advice
+    assert "less" not in never.advice.replace("a least number", "")
+    at_once = findings(table(with_sick(steps=1.0)))["halting_off[sick]"]
+    assert at_once.verdict == "supported"
+    assert "raise halt_exploration_prob" in at_once.advice
+
+
+@pytest.mark.parametrize("steps", [0.4, None], ids=["a mean below 1", "no metric"])
+def test_trials_in_which_no_puzzle_ended_say_nothing_of_halting(table, steps):
+    found = findings(table(with_sick(steps=steps)))
+    assert found["halting_off[sick]"].verdict == "not_applicable"
+    assert "no puzzle has ended" in found["halting_off[sick]"].statement
+    assert found["halting_off[a]"].verdict == "rejected"
+    everywhere = {name: replace(truth, steps=steps) for name, truth in health_truths("H1").items()}
+    ranked = findings(table(everywhere))
+    assert ranked["hypotheses_ranked"].statement.startswith("By evidence: 1. H1 gradient flow")
+    assert "halting_off no value" in ranked["H4_halting"].statement
+
+
 @pytest.mark.parametrize("cause", ["H1", "H2", "H3", "H4"])
 def test_the_true_cause_comes_first_with_its_fix(table, cause):
     found = findings(table(health_truths(cause)))
@@ -136,6 +159,73 @@ def test_with_nothing_planted_no_hypothesis_is_supported(table):
     assert {found[identity].verdict for identity in IDS.values()} <= {"undecided", "rejected"}
     assert found["hypotheses_ranked"].verdict != "supported"
     assert found["problem_is_there"].verdict != "supported"
+
+
+@pytest.mark.parametrize(
+    ("symptom", "identity", "kind"),
+    [
+        ({"steps": 4.0}, "H4_halting", "halting_off"),
+        ({"scale": 26.0}, "H2_output_scale", "context_scale_off"),
+    ],
+)
+def test_what_the_control_shows_too_is_no_reason(table, symptom, identity, kind):
+    for cause in (None, "H1"):
+        everywhere = {name: replace(truth, **symptom) for name, truth in health_truths(cause).items()}
+        found = findings(table(everywhere))
+        assert found[f"{kind}[sf1]"].verdict == found[f"{kind}[control]"].verdict == "supported"
+        assert found[identity].verdict != "supported"
+        assert f"{kind} out of bounds in control, too" in found[identity].statement
+        assert (found["hypotheses_ranked"].verdict == "supported") == (cause == "H1")
+
+
+def test_a_symptom_that_was_counted_does_not_win_over_one_that_was_measured(table):
+    starved = {**health_truths("H1"), "sf1_lr10": EncoderTruth(0.3, ratio=0.02, exact=0.05, trained=0.1)}
+    starved["sf1_lr10"] = replace(starved["sf1_lr10"], params={**SF1, "encoder_lr_scale": 10.0})
+    for halting_control in (4.0, 2.5):
+        steps = {name: halting_control if name == "control" else 4.0 for name in starved}
+        found = findings(table({name: replace(truth, steps=steps[name]) for name, truth in starved.items()}))
+        assert found["encoder_starved[sf1]"].verdict == "supported"
+        ranked = found["hypotheses_ranked"].statement
+        assert ranked.startswith("By evidence: 1. H1 gradient flow (supported by one)")
+        assert found["H4_halting"].verdict == ("rejected" if halting_control == 4.0 else "supported")
+
+
+def test_without_the_control_a_monitor_counts_alone(table):
+    truths = {
+        name: replace(truth, scale=26.0) for name, truth in health_truths().items() if name != "control"
+    }
+    assert findings(table(truths))["H2_output_scale"].verdict == "supported"
+
+
+BETTER = EncoderTruth(exact=0.7, trained=0.9, params={**SF1, "encoder_lr_scale": 10.0})
+WORSE_CONTROL = EncoderTruth(exact=0.1, trained=0.2, params={"encoder_type": "standard", "batch_size": 32})
+
+
+def test_where_the_control_is_worse_there_is_nothing_to_explain_and_no_share_to_close(table):
+    given = table(health_truths(control=WORSE_CONTROL, sf1_lr10=BETTER))
+    found = findings(given)
+    assert found["problem_is_there"].verdict == "rejected"
+    assert found["hypotheses_ranked"].verdict == "rejected"
+    assert found["hypotheses_ranked"].statement.startswith("There is nothing to explain")
+    assert {found[identity].verdict for identity in IDS.values()} == {"rejected"}
+    assert found["H1_gradient_flow"].statement.startswith("Gradient flow has nothing to explain")
+    helped = found["change_helps[sf1_lr10]"]
+    assert helped.verdict == "supported"
+    assert "%" not in helped.statement
+    assert "no distance to close" in helped.statement
+
+
+def test_the_way_to_the_control_goes_in_the_direction_of_the_objective(table):
+    given = table(health_truths("H1"))
+    effects = estimate(given, encoder_health.contrasts(given))
+    ratio = next(effect for effect in effects.values() if effect.kind == "ratio")
+    halved = replace(ratio, estimate=0.5, ci_low=0.4, ci_high=0.6, p_same=1.0)
+    open_gain = replace(ratio, estimate=1.2, ci_low=0.95, ci_high=1.6, p_same=1.0)
+    assert encoder_health_changes.helps(open_gain, halved, "max") == "undecided"
+    assert encoder_health_changes.closed(open_gain, halved, "max") is None
+    assert encoder_health_changes.closed_text(open_gain, halved, "max") == "no distance to close"
+    assert encoder_health_changes.closed(halved, halved, "min") is not None
+    assert encoder_health_changes.helps(open_gain, halved, "min") == "rejected"
 
 
 def test_a_monitor_alone_ranks_below_a_monitor_with_a_cure(table):
@@ -169,7 +259,7 @@ def test_the_share_of_the_distance_that_a_change_closes_is_told_with_its_interva
     (change,) = [one for one in encoder_health_changes.interventions(judge) if one.arm.name == "sf1_lr10"]
     control = encoder_health_changes.named_arm(given, "control")
     distance = judge.step(encoder_health_changes.objective_step(given, control))
-    share, low, high = encoder_health_changes.closed(change.objective, distance)
+    share, low, high = encoder_health_changes.closed(change.objective, distance, "max")
     assert (
         low < 0.5 < high
     )  # 0.1335 has the geometric mean of the odds of 0.05 and 0.3, with the step of shares
@@ -180,6 +270,8 @@ def test_a_batch_size_that_matters_belongs_to_no_hypothesis(table):
     better = {"sf1_large_batch": EncoderTruth(params={**SF1, "batch_size": 64})}
     found = findings(table(health_truths("H1", **better)))
     assert found["batch_matters"].verdict == "supported"
+    assert "at equal epochs" in found["batch_matters"].statement
+    assert "a larger batch takes fewer steps" in found["batch_matters"].statement
     assert "H4" in found["hypotheses_ranked"].statement
     assert found["H4_halting"].verdict == "rejected"
 
@@ -214,13 +306,11 @@ def test_the_report_shows_the_ranking_as_a_table_and_both_figures(table, tmp_pat
     assert "Verdicts per arm" in report.html.read_text()
 
 
-def test_hardly_any_sweep_without_differences_makes_a_claim(table):
-    false = 0
-    for seed in range(60):
+def test_no_sweep_without_differences_makes_a_claim(table):
+    """None of 15 bounds the rate of false claims by 18 % (95 %); none of 60 did when this was written: 5 %."""
+    for seed in range(15):
         found = findings(table(health_truths(), random_seed=seed)).values()
-        claims = [f.id for f in found if f.verdict == "supported"]
-        false += bool(claims)
-    assert false <= 3  # 5 % of 60
+        assert [f.id for f in found if f.verdict == "supported"] == [], f"random_seed={seed}"
 
 
 def test_the_answer_counts_every_contrast_towards_the_error_rate(table):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from planted_encoders import GRID, WEIGHTS, EncoderTruth, PlantedEncoders, grid_truths
+from planted_encoders import COLLAPSE_TEXT, DEPTHS, GRID, WEIGHTS, EncoderTruth, PlantedEncoders, grid_truths
 
 from analysis import encoder_variance
 from analysis.effects import estimate
@@ -98,6 +98,24 @@ def test_a_low_but_not_collapsed_diversity_is_called_suspicious(table):
     found = findings(given)["representation_collapse[low]"]
     assert found.verdict == "rejected"
     assert "suspicious below 0.15" in found.statement
+    state = findings(given)["encoder_state[low]"]
+    assert state.verdict == "supported"
+    assert "low is variational and suspicious: cross ratio 0.1" in state.statement
+    assert "healthy" not in state.statement
+    effects = estimate(given, encoder_variance.contrasts(given))
+    listing = next(x for x in encoder_variance.exhibits(given, effects) if x.name == "encoder_states")
+    rows = {row[0]: dict(zip(listing.columns, row, strict=True)) for row in listing.rows}
+    assert rows["low"]["state"] == "variational and suspicious"
+    assert rows["low"]["cross ratio"].endswith("suspicious below 0.15")
+    assert rows["alive"]["state"] == "variational and healthy"
+
+
+def test_survivors_of_a_guard_do_not_make_a_cell_healthy(table):
+    given = table(four_states(), noise=0.5, guards={"fixed": COLLAPSE_TEXT}, broken_seeds=(1,))
+    found = findings(given)
+    assert found["representation_collapse[fixed]"].verdict == "undecided"
+    assert found["encoder_state[fixed]"].verdict == "undecided"
+    assert found["encoder_state[fixed]"].statement.startswith("The state of fixed is open")
 
 
 def test_the_table_of_states_has_a_row_per_cell_with_intervals_and_advice(table):
@@ -146,6 +164,17 @@ def test_latent_and_depth_are_credited_with_what_each_does(grid):
     assert "less of it, more different" in found["depth_matters"].statement
 
 
+def test_an_axis_with_a_best_level_in_the_middle_has_no_direction(table):
+    truths = {
+        (dim,): EncoderTruth(cross=cross, within=0.1) for dim, cross in ((32, 0.1), (64, 0.6), (128, 0.1))
+    }
+    fixed = {"encoder_type": "hybrid_variational"}
+    found = findings(table(truths, grid={"latent_dim": (32, 64, 128)}, fixed=fixed))["latent_dim_matters"]
+    assert found.verdict == "supported"
+    assert "in no one direction" in found.statement
+    assert "of it, more" not in found.statement
+
+
 def test_encoders_are_held_against_what_the_note_expects(table):
     found = findings(table(ENCODERS, noise=0.5))
     assert found["etrmtrm_as_diverse_as_standard"].verdict == "supported"
@@ -169,9 +198,13 @@ def test_an_encoder_that_is_less_diverse_than_expected_is_said_to_be(table):
 
 
 def test_a_detached_context_never_trains_and_one_that_learns_does(table):
-    found = findings(table(ENCODERS))["detached_context_never_trains[cut]"]
+    given = table(ENCODERS)
+    found = findings(given)["detached_context_never_trains[cut]"]
     assert found.verdict == "supported"
     assert "that of an untrained encoder" in found.statement
+    diversity = found.evidence[-1]
+    assert diversity.label == "encoder_cross_sample_var, cut"
+    assert diversity.value == given.mean("valid/encoder_cross_sample_var", ("cut",))
     learns = EncoderTruth(params={"encoder_type": "trm_style", "detached_context": True})
     assert (
         findings(table({**ENCODERS, "cut": learns}))["detached_context_never_trains[cut]"].verdict
@@ -184,20 +217,25 @@ def test_one_seed_decides_nothing(grid):
     assert {f.verdict for f in found if f.verdict != "not_applicable"} == {"undecided"}
 
 
-def test_the_whole_report_renders_with_maps_and_tables(grid, tmp_path):
-    report = write_report(grid(cross=DYING, within=RISING), tmp_path / "report")
+def test_the_whole_report_renders_with_maps_and_tables(table, tmp_path):
+    truths = {key[:2]: truth for key, truth in grid_truths(DYING, RISING).items() if key[2] == min(DEPTHS)}
+    axes = {name: values for name, values in GRID.items() if name != "encoder_num_layers"}
+    given = table(truths, grid=axes, fixed={"encoder_type": "hybrid_variational"})
+    report = write_report(given, tmp_path / "report")
     names = {path.name for path in (report.folder / "figures").iterdir()}
     assert {"encoder_states_map.png", "gradient_ratio.png"} <= names
     assert {"heatmap_encoder_cross_sample_ratio.png", "heatmap_noise_share.png"} <= names
-    assert len((report.folder / "encoder_states.csv").read_text().splitlines()) == 17
+    assert len((report.folder / "encoder_states.csv").read_text().splitlines()) == 9
     assert "Verdicts per cell" in report.html.read_text()
 
 
-def test_hardly_any_grid_without_differences_makes_a_claim(grid):
-    false = 0
-    for seed in range(60):
+def test_no_grid_without_differences_makes_a_claim(grid):
+    """None of 15 bounds the rate of false claims by 18 % (95 %); none of 60 did when this was written: 5 %."""
+    for seed in range(15):
         found = findings(grid(random_seed=seed)).values()
-        false += any(f.verdict == "supported" and "[" not in f.id for f in found)
-        false += any(f.verdict == "supported" and f.id.startswith("representation_collapse") for f in found)
-        false += any(f.verdict == "rejected" and f.id.startswith("encoder_state") for f in found)
-    assert false <= 3  # 5 % of 60
+        false = [f.id for f in found if f.verdict == "supported" and "[" not in f.id]
+        false += [
+            f.id for f in found if f.verdict == "supported" and f.id.startswith("representation_collapse")
+        ]
+        false += [f.id for f in found if f.verdict == "rejected" and f.id.startswith("encoder_state")]
+        assert false == [], f"random_seed={seed}"
