@@ -29,6 +29,7 @@ from trainables.etrm.context_metrics import (
     cross_sample_var,
     first_rows,
     foreign_rows,
+    sampled_ratio,
     within_var,
 )
 from trainables.etrm.evaluation import (
@@ -97,6 +98,7 @@ def test_cross_sample_variance_and_ratio_of_contexts_by_hand():
     assert float(cross_sample_var(context)) == pytest.approx(4.5)
     assert float(cross_sample_ratio(context)) == pytest.approx(4.5 / 5)
     assert float(cross_sample_ratio(1e-3 * context)) == pytest.approx(0.9)
+    assert float(cross_sample_ratio(context, noise=5.0)) == pytest.approx(4.5 / 10), "noise drowns the signal"
     assert float(cross_sample_ratio(context[:1].repeat(5, 1, 1))) == 0
     assert float(cross_sample_ratio(torch.zeros(3, 1, 2))) == 0
 
@@ -218,6 +220,15 @@ def test_noise_of_the_context_is_that_of_the_latent_and_none_without_one():
     assert numbers["kl_per_dim"] == pytest.approx(kl, rel=1e-5)
     assert certain["noise_var"] == 0
     assert not OF_A_LATENT & set(certain)
+
+
+def test_the_ratio_of_drawn_contexts_is_that_of_their_means_and_the_noise():
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(40, 16, 64, generator=generator) * 0.3
+    first, second = (mean + 0.5 * torch.randn(40, 16, 64, generator=generator) for _ in range(2))
+    expected = float(cross_sample_ratio(mean, noise=0.25))
+    assert float(sampled_ratio(first, second)) == pytest.approx(expected, rel=0.03)
+    assert float(sampled_ratio(mean, mean)) == pytest.approx(float(cross_sample_ratio(mean)))
 
 
 def test_voting_names_the_true_answer_among_the_first_k():

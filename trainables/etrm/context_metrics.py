@@ -1,7 +1,7 @@
 """How contexts differ: between puzzles, between two draws of one puzzle, and from the tokens beside them.
 
 A context is ``(B, T, D)``: B puzzles, T tokens, D channels; angle brackets are means over T and D. The first
-three functions are used in training, too, and run under `vmap`: they branch on no tensor's value.
+four functions are used in training, too, and run under `vmap`: they branch on no tensor's value.
 """
 
 from __future__ import annotations
@@ -20,16 +20,24 @@ def cross_sample_var(context: Tensor) -> Tensor:
     return (context - context.mean(dim=0)).square().mean()
 
 
-def cross_sample_ratio(context: Tensor) -> Tensor:
-    """Return the variance between puzzles over ``<c^2>``, a scalar in [0, 1].
+def cross_sample_ratio(context: Tensor, noise: Tensor | float = 0.0) -> Tensor:
+    """Return the variance between puzzles over the mean square of a context as the solver gets it, in [0, 1].
 
     Args:
-        context: ``(B, T, D)``.
+        context: At the mean of the latent, ``(B, T, D)``.
+        noise: Variance that sampling the latent adds to it, a scalar; 0 without a latent.
 
     Returns:
-        0 when all contexts are equal, also when all are zero; 1 when their mean is zero. Free of scale.
+        ``mean_b <(c_b - mean_b c)^2> / (<c^2> + noise)``, a scalar: 0 when all contexts are equal, also when all are
+        zero; 1 when their mean is zero and nothing is noise. Free of scale.
     """
-    return cross_sample_var(context) / context.square().mean().clamp(min=TINY)
+    return cross_sample_var(context) / (context.square().mean() + noise).clamp(min=TINY)
+
+
+def sampled_ratio(first: Tensor, second: Tensor) -> Tensor:
+    """Return the same of contexts that were drawn, ``(B, T, D)``, given two draws of each; a scalar in [0, 1]."""
+    signal = (cross_sample_var(first) - within_var(first, second) / 2).clamp(min=0)
+    return signal / first.square().mean().clamp(min=TINY)
 
 
 def within_var(first: Tensor, second: Tensor) -> Tensor:
@@ -54,18 +62,20 @@ def active_units(mean: Tensor, present: Tensor) -> Tensor:
     return (mean.var(dim=0, correction=0) > ACTIVE_VARIANCE).sum()
 
 
-def spread_metrics(context: Tensor, token_rms: Tensor) -> dict[str, Tensor]:
+def spread_metrics(context: Tensor, noise: Tensor, token_rms: Tensor) -> dict[str, Tensor]:
     """Return scale and diversity of contexts at the mean of the latent.
 
     Args:
         context: One per puzzle, ``(P, T, D)``.
+        noise: Variance that sampling the latent adds, a scalar.
         token_rms: Root mean square of the query tokens' embeddings, a scalar.
     """
     variance = cross_sample_var(context)
     return {
         "encoder_cross_sample_var": variance,
-        "encoder_cross_sample_ratio": cross_sample_ratio(context),
+        "encoder_cross_sample_ratio": cross_sample_ratio(context, noise),
         "signal_var": variance,
+        "noise_var": noise,
         "encoder_output_norm": context.norm(dim=-1).mean(),
         "encoder_output_mean": context.mean(),
         "encoder_output_std": context.std(correction=0),

@@ -211,14 +211,13 @@ def encoder_metrics(model: ARCSolver, seen: ReadOut) -> dict[str, Tensor]:
     """Return scale, diversity and noise of the contexts after the last step, one row per puzzle."""
     rows = first_rows(seen.puzzle)
     context, mean, log_var = seen.contexts
-    metrics = spread_metrics(context[-1][rows], token_rms(model, seen.asked["tokens"]))
-    if mean is None or log_var is None:
-        return metrics | {"noise_var": context.new_zeros(())}
     asked = {name: seen.asked[name][rows] for name in ("demos", "present")}
     noise = noise_var(model, asked)
+    metrics = spread_metrics(context[-1][rows], noise, token_rms(model, seen.asked["tokens"]))
+    if mean is None or log_var is None:
+        return metrics
     kl = kl_to_normal(Encoded(context[-1][rows], mean[rows], log_var[rows], {}), asked["present"])
     return metrics | {
-        "noise_var": noise,
         "snr": metrics["signal_var"] / noise.clamp(min=LEAST_NOISE),
         "kl_per_dim": kl / mean.shape[-1],
         "active_units": active_units(mean[rows], asked["present"]),
@@ -226,7 +225,9 @@ def encoder_metrics(model: ARCSolver, seen: ReadOut) -> dict[str, Tensor]:
 
 
 def noise_var(model: ARCSolver, asked: Batch) -> Tensor:
-    """Return the variance that sampling the latent adds to the context, a scalar; one row per puzzle."""
+    """Return the variance that sampling the latent adds to the contexts of puzzles, a scalar; 0 without a latent."""
+    if model.noise_shape(1) is None:
+        return next(model.parameters()).new_zeros(())
     generator = torch.Generator(asked["demos"].device).manual_seed(NOISE_SEED)
     first, second = (contexts_of(model, asked, generator).context[-1] for _ in range(2))
     return within_var(first, second) / 2

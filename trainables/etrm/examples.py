@@ -125,12 +125,11 @@ def context_map(model: ARCSolver, split: Batch) -> dict[str, Array]:
         pca = PCA(n_components=n_components).fit(flat)
         places[:, :n_components] = pca.transform(flat) / norm
         shares[:n_components] = pca.explained_variance_ratio_
-    signal = cross_sample_var(context)
-    noise = noise_var(model, asked) if model.noise_shape(1) else torch.zeros_like(signal)
+    signal, noise = cross_sample_var(context), noise_var(model, asked)
     return {
         "context_map": places.astype(np.float32),
         "context_share": shares.astype(np.float32),
-        "context_ratio": to_array(cross_sample_ratio(context)),
+        "context_ratio": to_array(cross_sample_ratio(context, noise)),
         "context_noise": to_array(noise / (signal + noise).clamp(min=TINY)),
     }
 

@@ -23,7 +23,7 @@ from search_spaces.etrm import VARIATIONAL_ENCODERS
 from trainables.dataset import Array, DataError, Split
 from trainables.etrm.answers import exactly_right, right_cells
 from trainables.etrm.context_metrics import cross_sample_ratio, first_rows
-from trainables.etrm.evaluation import Answers, ReadOut, copied, read_out, token_rms
+from trainables.etrm.evaluation import Answers, ReadOut, copied, noise_var, read_out, token_rms
 from trainables.etrm.health import (
     COLLAPSED_CROSS_RATIO,
     CONTEXT_SCALE,
@@ -89,7 +89,7 @@ def probe(model: ARCSolver, split: Split, params: Params) -> tuple[ProbeResult, 
         )
     device = next(model.parameters()).device
     seen = read_out(model, {name: torch.as_tensor(array).to(device) for name, array in split.items()})
-    collapse = representation_collapse(seen, params)
+    collapse = representation_collapse(model, seen, params)
     return (
         decoder_ignores_context(seen, params, collapsed=collapse.alarm),
         collapse,
@@ -137,9 +137,11 @@ def quality(answers: Answers, labels: Tensor, under: str) -> dict[str, float]:
     }
 
 
-def representation_collapse(seen: ReadOut, params: Params) -> ProbeResult:
+def representation_collapse(model: ARCSolver, seen: ReadOut, params: Params) -> ProbeResult:
     """Return whether the contexts of different puzzles are one and the same."""
-    ratio = cross_ratio(seen.contexts.context[-1][first_rows(seen.puzzle)])
+    rows = first_rows(seen.puzzle)
+    noise = noise_var(model, {name: seen.asked[name][rows] for name in ("demos", "present")})
+    ratio = cross_ratio(seen.contexts.context[-1][rows], float(noise))
     verdict = ratio.below(COLLAPSED_CROSS_RATIO)
     if verdict == "rejected" and ratio.low < SUSPICIOUS_CROSS_RATIO:
         verdict = "undecided"
@@ -239,8 +241,8 @@ def flip_rate(flips: Array, cells: Array) -> Interval:
     return resampled(share, len(flips))
 
 
-def cross_ratio(context: Tensor) -> Interval:
-    """Return the cross-sample ratio of contexts ``(P, T, D)``, one per puzzle, P at least 3.
+def cross_ratio(context: Tensor, noise: float = 0.0) -> Interval:
+    """Return the cross-sample ratio of contexts ``(P, T, D)``, P at least 3, given the variance that sampling adds.
 
     The bounds are those of Student's t over the jackknife's pseudo-values of the ratio's logit, which hold 95 % from
     20 puzzles on, where percentiles of the bootstrap hold 84 to 90 %: puzzles that are drawn twice do not differ.
@@ -251,19 +253,21 @@ def cross_ratio(context: Tensor) -> Interval:
     flat = context.flatten(1).double()
     products = (flat @ flat.T).cpu().numpy()
     n, rows = len(products), products.sum(axis=1)
-    whole = logit_ratio(products.sum() / n, products.trace())
+    added = noise * flat.shape[1]  # to the square of every context
+    whole = logit_ratio(products.trace() - products.sum() / n, products.trace() + n * added)
+    squares = products.trace() - products.diagonal()
     without_one = products.sum() - 2 * rows + products.diagonal()
-    parts = logit_ratio(without_one / (n - 1), products.trace() - products.diagonal())
+    parts = logit_ratio(squares - without_one / (n - 1), squares + (n - 1) * added)
     pseudo = n * whole - (n - 1) * parts
     reach = student.ppf((1 + CONFIDENCE) / 2, n - 1) * pseudo.std(ddof=1) / np.sqrt(n)
     low, high = (float(expit(pseudo.mean() + side * reach)) for side in (-1, 1))
-    return Interval(float(cross_sample_ratio(context)), low, high)
+    return Interval(float(cross_sample_ratio(context, noise)), low, high)
 
 
-def logit_ratio(of_mean: Array, total: Array) -> Array:
-    """Return the logit of ``1 - |mean c|^2 / mean |c|^2``, given both times the number of puzzles; 0 of zeros is 0."""
-    share = np.divide(of_mean, total, out=np.ones_like(total), where=total > 0)
-    return np.asarray(logit((1 - share).clip(ROUNDING, 1 - ROUNDING)))
+def logit_ratio(signal: Array, total: Array) -> Array:
+    """Return the logit of ``signal / total``, both times the number of puzzles; of zeros that of 0."""
+    share = np.divide(signal, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(logit(share.clip(ROUNDING, 1 - ROUNDING)))
 
 
 def resampled(statistic: Callable[[Array], Array], n_puzzles: int) -> Interval:

@@ -19,7 +19,7 @@ from search_spaces.domains import Params
 from trainables.contract import Batch, LossTerms, State
 from trainables.etrm.answers import exactly_right, right_cells
 from trainables.etrm.augmentation import View, draw_views, offsets, plain_views, tokens
-from trainables.etrm.context_metrics import cross_sample_ratio, cross_sample_var, within_var
+from trainables.etrm.context_metrics import cross_sample_var, sampled_ratio, within_var
 from trainables.etrm.encoders import Encoded, Memory
 from trainables.etrm.model import ARCSolver, latent_shape
 from trainables.etrm.stablemax import stablemax_cross_entropy
@@ -118,7 +118,7 @@ def monitors(context: Tensor, again: Tensor) -> dict[str, Tensor]:
     """Return how contexts ``(B, T, D)`` of a step differ between puzzles, and from a second draw of each."""
     return {
         "encoder_cross_sample_var": cross_sample_var(context),
-        "encoder_cross_sample_ratio": cross_sample_ratio(context),
+        "encoder_cross_sample_ratio": sampled_ratio(context, again),
         "encoder_within_puzzle_var": within_var(context, again),
     }
 

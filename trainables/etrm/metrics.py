@@ -28,7 +28,9 @@ METRICS = {
     ),
     "encoder_cross_sample_var": Metric(None, True, "variance of the context between puzzles", detail=True),
     "encoder_cross_sample_ratio": Metric(
-        "max", False, "that over the context's mean square: 0 is one context for all puzzles, scale free"
+        "max",
+        False,
+        "that over the mean square of a context, sampling noise included: 0 says the same of all puzzles",
     ),
     "signal_var": Metric(None, True, "variance between puzzles of the context at the mean of the latent"),
     "noise_var": Metric(None, False, "variance of the context that sampling the latent adds"),
