@@ -224,8 +224,8 @@ def test_noise_of_the_context_is_that_of_the_latent_and_none_without_one():
 
 def test_the_ratio_of_drawn_contexts_is_that_of_their_means_and_the_noise():
     generator = torch.Generator().manual_seed(0)
-    mean = torch.randn(40, 16, 64, generator=generator) * 0.3
-    first, second = (mean + 0.5 * torch.randn(40, 16, 64, generator=generator) for _ in range(2))
+    mean = torch.randn(400, 16, 64, generator=generator) * 0.3
+    first, second = (mean + 0.5 * torch.randn(400, 16, 64, generator=generator) for _ in range(2))
     expected = float(cross_sample_ratio(mean, noise=0.25))
     assert float(sampled_ratio(first, second)) == pytest.approx(expected, rel=0.03)
     assert float(sampled_ratio(mean, mean)) == pytest.approx(float(cross_sample_ratio(mean)))

@@ -36,7 +36,8 @@ def cross_sample_ratio(context: Tensor, noise: Tensor | float = 0.0) -> Tensor:
 
 def sampled_ratio(first: Tensor, second: Tensor) -> Tensor:
     """Return the same of contexts that were drawn, ``(B, T, D)``, given two draws of each; a scalar in [0, 1]."""
-    signal = (cross_sample_var(first) - within_var(first, second) / 2).clamp(min=0)
+    noise = (1 - 1 / len(first)) * within_var(first, second) / 2  # the mean over B draws takes its part of it
+    signal = (cross_sample_var(first) - noise).clamp(min=0)
     return signal / first.square().mean().clamp(min=TINY)
 
 
