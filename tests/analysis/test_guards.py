@@ -140,6 +140,7 @@ def test_a_sweep_without_rules_says_nothing_of_them(tmp_path):
     assert guards.as_json(table) is None
 
 
+@pytest.mark.slow
 def test_the_report_has_a_section_on_guards(tmp_path):
     planted = PlantedSearch(collapse_above=-2.0, audited=3, recovers=True, pruned=5, n_points=20)
     report = write_report(planted.write(tmp_path / "records"), tmp_path / "report")

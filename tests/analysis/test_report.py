@@ -59,6 +59,7 @@ def test_report_json_keeps_its_schema_and_holds_finite_numbers_only(report):
     assert data["recommendation"]["cell"] == {"latent_space": "none", "globals_beta": 1.0}
 
 
+@pytest.mark.slow
 def test_equal_records_give_equal_bytes(report, records, tmp_path):
     again = write_report(load_table(records), tmp_path)
     for one, other in zip(report.files, again.files, strict=True):

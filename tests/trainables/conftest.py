@@ -22,7 +22,7 @@ OBJECTIVES = {
     "etrm": "valid/lm",
 }
 TINY_SOLVER = {
-    "side": 6,
+    "side": 5,
     "hidden_dim": 16,
     "encoder_dim": 16,
     "n_heads": 2,
@@ -32,7 +32,7 @@ TINY_SOLVER = {
     "halt_max_steps": 4,
     "max_demonstrations": 3,
     "n_views": 1,
-    "passes_per_epoch": 4,  # an epoch has the steps that a puzzle may take
+    "passes_per_epoch": 5,  # an epoch has the steps that a puzzle may take
     "train_rows": 0,
     "warmup_steps": 0,
 }

@@ -75,7 +75,7 @@ def test_nothing_of_one_trial_is_left_for_the_next(family_name):
     assert run(training(family_name)) == alone
 
 
-@pytest.mark.parametrize(("name", "cell"), CELLS)
+@pytest.mark.parametrize(("name", "cell"), QUICK)
 def test_every_module_gets_gradient_or_the_family_says_why_not(name, cell):
     one = training(name, **cell)
     reasons = one.family.without_gradient(one.spec.params)
@@ -102,7 +102,7 @@ class LossOf(nn.Module):
         return loss.total
 
 
-@pytest.mark.parametrize(("name", "cell"), CELLS)
+@pytest.mark.parametrize(("name", "cell"), QUICK)
 def test_the_loss_of_two_parameter_sets_in_one_vmap_equals_the_two_losses(name, cell):
     family, dataset = load_family(name), small_dataset(name)
     params = small_params(name, **cell)

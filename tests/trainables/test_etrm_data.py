@@ -207,8 +207,8 @@ def test_arrays_are_typed_and_only_puzzles_that_fit_whole_are_there(arc, publish
         assert {name: (values.dtype.name, values.shape) for name, values in rows.items()} == {
             "query": ("int8", (n, 10, 10)),
             "answer": ("int8", (n, 10, 10)),
-            "demo_inputs": ("int8", (n, 4, 10, 10)),
-            "demo_outputs": ("int8", (n, 4, 10, 10)),
+            "demo_inputs": ("int8", (n, 3, 10, 10)),
+            "demo_outputs": ("int8", (n, 3, 10, 10)),
             "puzzle": ("int64", (n,)),
             "number": ("int64", (n,)),
         }
@@ -226,7 +226,7 @@ def test_rows_are_the_test_pairs_with_the_first_demonstrations_of_their_puzzle(a
             asked = source.queries[rows["number"][row]]
             assert np.array_equal(cut(rows["query"][row]), asked[0])
             assert np.array_equal(cut(rows["answer"][row]), asked[1])
-            assert demonstrations(rows, row) == as_lists(source.demonstrations[:4])
+            assert demonstrations(rows, row) == as_lists(source.demonstrations[:3])
         assert len(rows["query"]) == sum(len(published[name].queries) for name in set(names(arc, split)))
         changes = np.count_nonzero(np.diff(rows["puzzle"]))
         assert changes + 1 == len(np.unique(rows["puzzle"]))  # adjacent
@@ -321,7 +321,7 @@ def test_the_fingerprint_follows_what_decides_the_data_and_nothing_else(folder):
 
     root = folder()
     assert of() == of(kl_weight=3.0) == of(batch_size=7) == load().fingerprint
-    choices = {"side": 11, "n_puzzles": 5, "max_demonstrations": 3, "leave_one_out": True, "split_seed": 1}
+    choices = {"side": 11, "n_puzzles": 5, "max_demonstrations": 4, "leave_one_out": True, "split_seed": 1}
     found = [of(), of(root), *(of(**{name: value}) for name, value in choices.items())]
     content = puzzle(0)
     content["test"][0]["output"][0][0] = (content["test"][0]["output"][0][0] + 1) % 10
