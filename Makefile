@@ -5,7 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= outputs
 
-.PHONY: setup demo test check bench ui clean
+# Test workers, for a machine of two cores. Tests that start Ray wait more than they compute, so one more pays there.
+WORKERS ?= 3
+FAST_WORKERS ?= 2
+
+.PHONY: setup demo test check lint fast bench ui clean
 
 setup: $(VENV)/.installed
 
@@ -20,14 +24,19 @@ demo: setup  ## the 3 x 3 grid on real events: verdicts in the terminal, report 
 	$(BIN)/sweeps run compare_globals_heads --out $(OUT)
 
 test: setup  ## everything, slow tests too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
-check: setup  ## formatting, lint, types, import contracts, fast tests
+check: setup  ## formatting, lint, types, import contracts, fast tests; both halves at once
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint fast
+
+lint: setup
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow"
+
+fast: setup
+	$(BIN)/python -m pytest -m "not slow" --numprocesses=$(FAST_WORKERS) --dist=worksteal
 
 bench: setup  ## ratios within one run, written to benchmarks/results/latest.json
 	$(BIN)/python -m benchmarks.run

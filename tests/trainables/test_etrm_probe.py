@@ -13,7 +13,7 @@ from trainables.etrm.context_metrics import cross_sample_ratio
 from trainables.etrm.examples import examples
 from trainables.etrm.experiments import Interval, cross_ratio, probe
 from trainables.etrm.model import Contexts
-from trainables.etrm.pictures import PICTURES
+from trainables.etrm.pictures import PICTURES, SPLITS
 
 SIDE, N_DEMONSTRATIONS, VOCABULARY, FIRST_COLOUR = 5, 2, 12, 2
 PARAMS = SPACE.resolve({})
@@ -285,15 +285,19 @@ def test_the_map_of_contexts_is_to_scale_and_a_point_when_they_are_one():
 def test_pictures_mark_every_wrong_cell_and_draw_arms_side_by_side():
     right, deaf = (examples(model, dataset(), SPACE.resolve({})) for model in (Filler(), Deaf()))
     figure = PICTURES["puzzles"].draw({"deaf": deaf})
-    crosses = sum(len(line.get_xdata()) for axes in figure.axes for line in axes.lines) // 2  # drawn twice
+    (axes,) = figure.axes
+    crosses = sum(len(line.get_xdata()) for line in axes.lines) // 2  # drawn twice
     wrong = sum(
         int((deaf[f"{split}_{name}"] != deaf[f"{split}_truth"]).sum())
-        for split in ("valid", "train")
+        for split in SPLITS
         for name in ("predicted", "foreign")
     )
     assert crosses == wrong > 0
-    assert len(figure.axes) == 6 * (2 * N_DEMONSTRATIONS + 4)
+    grids = {split: 2 * (deaf[f"{split}_demo_input"][:, :, 0, 0] >= 0).sum(axis=1) + 4 for split in SPLITS}
+    assert len(axes.images) == sum(each.sum() for each in grids.values())
     side_by_side = PICTURES["puzzles"].draw({"a": right, "b": deaf})
-    assert len(side_by_side.axes) == 2 * 4 * (2 * N_DEMONSTRATIONS + 4)  # two puzzles of each split
+    (axes,) = side_by_side.axes
+    assert len(axes.images) == 2 * sum(each[:2].sum() for each in grids.values())  # two puzzles of each split
+    assert {"a", "b"} <= {text.get_text() for text in axes.texts}
     panels = PICTURES["contexts"].draw({"a": right, "b": deaf}).axes
     assert [axes.get_title() for axes in panels] == ["a", "b"]

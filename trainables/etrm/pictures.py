@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,11 @@ SPLITS = {"valid": "validation", "train": "training"}
 MOST_PAIRS = 3  # demonstrations shown
 SHOWN_OF_SEVERAL = 2  # puzzles of each split when arms stand one above the other
 MOST_COLUMNS = 3
+PANEL = 0.75  # inches; lengths of the sheet of puzzles are in panels
+COLUMN, ROW = 1.27, 1.27  # from one panel to the next
+LABEL, MARGIN = 0.42, 0.12  # left and right of the panels
+HEAD, HEADING = 0.5, 0.3  # titles of the columns, and the name of an arm above them
+HEADING_STYLE: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 10.5, "fontweight": "bold"}
 LEAST_REACH = 0.25  # of the map, root mean squares of the context: no collapse is magnified
 
 
@@ -104,26 +109,46 @@ def puzzle(examples: Examples, split: str, row: int) -> Puzzle:
     )
 
 
+@dataclass(frozen=True)
+class Place:
+    """A panel of the sheet: a square of side one whose top left corner is at ``(x, y)``, y downwards."""
+
+    axes: Axes
+    x: float
+    y: float
+
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
+        """Write at a point of the panel, from (0, 0) at the top left to (1, 1)."""
+        self.axes.text(self.x + x, self.y + y, text, **style)
+
+
 def puzzles(arms: Arms) -> Figure:
-    """Return a row per puzzle: demonstrations, query, truth, answer, and answer under another puzzle's context."""
+    """Return a row per puzzle: demonstrations, query, truth, answer, and answer under another puzzle's context.
+
+    One axes holds all panels at places that are computed: axes of their own and a layout engine take ten times as
+    long, and every trial gets this picture.
+    """
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     most = None if len(arms) == 1 else SHOWN_OF_SEVERAL
     shown = {name: puzzles_of(examples, most) for name, examples in arms.items()}
-    heights = [0.95 * len(rows) + (0.35 if len(arms) == 1 else 0.6) for rows in shown.values()]
-    close = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0.05, hspace=0.0)
-    figure = Figure(figsize=(WIDTH, sum(heights)), layout=close)
-    parts = figure.subfigures(len(arms), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for part, (name, rows) in zip(parts, shown.items(), strict=True):
-        n_pairs = max(len(row.pairs) for row in rows)
-        axes = part.subplots(len(rows), 2 * n_pairs + 4, squeeze=False)
-        for column, title in enumerate(column_titles(n_pairs)):
-            axes[0, column].set_title(title, fontsize=8.5, color=INK)
-        for place, row in zip(axes, rows, strict=True):
-            draw_puzzle(place, row, n_pairs)
+    n_pairs = max(len(row.pairs) for rows in shown.values() for row in rows)
+    columns = [LABEL + number * COLUMN for number in range(2 * n_pairs + 4)]
+    head = HEAD + (HEADING if len(arms) > 1 else 0.0)
+    width, height = columns[-1] + 1 + MARGIN, sum(head + ROW * len(rows) for rows in shown.values())
+    figure = Figure(figsize=(PANEL * width, PANEL * height))
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    top = 0.0
+    for name, rows in shown.items():
         if len(arms) > 1:
-            part.suptitle(heading(name), fontsize=10.5, fontweight="bold")
+            axes.text(width / 2, top + HEADING, name.replace(",", ", "), **HEADING_STYLE)
+        for x, title in zip(columns, column_titles(n_pairs), strict=True):
+            axes.text(x + 0.5, top + head - 0.08, title, ha="center", va="bottom", fontsize=8.5, color=INK)
+        for number, row in enumerate(rows):
+            draw_puzzle([Place(axes, x, top + head + ROW * number) for x in columns], row, n_pairs)
+        top += head + ROW * len(rows)
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     return figure
 
 
@@ -133,10 +158,8 @@ def column_titles(n_pairs: int) -> list[str]:
     return [*pairs, "query", "truth", "answer", "answer under\nother context"]
 
 
-def draw_puzzle(row: Array, one: Puzzle, n_pairs: int) -> None:
-    """Draw one puzzle into its axes, from left to right."""
-    for axes in row:
-        axes.set_axis_off()
+def draw_puzzle(row: Sequence[Place], one: Puzzle, n_pairs: int) -> None:
+    """Draw one puzzle into its places, from left to right."""
     for number, (given, asked) in enumerate(one.pairs):
         draw_grid(row[2 * number], given)
         draw_grid(row[2 * number + 1], asked)
@@ -147,36 +170,34 @@ def draw_puzzle(row: Array, one: Puzzle, n_pairs: int) -> None:
     draw_arrow(truth)
     draw_answer(predicted, one.predicted, one.truth, exact=one.exact)
     draw_answer(foreign, one.foreign, one.truth, exact=one.exact_foreign)
-    row[0].text(
-        -0.15,
-        0.5,
-        f"{SPLITS[one.split]}\n{one.name}",
-        transform=row[0].transAxes,
-        fontsize=7.5,
-        color=GREY,
-        ha="center",
-        va="center",
-        rotation=90,
-    )
+    label = f"{SPLITS[one.split]}\n{one.name}"
+    row[0].text(-0.22, 0.5, label, fontsize=7.5, color=GREY, ha="center", va="center", rotation=90)
 
 
-def draw_grid(axes: Axes, grid: Array) -> None:
+def draw_grid(place: Place, grid: Array) -> None:
     """Draw a grid at the top left of ``(side, side)``."""
-    draw_cells(axes, grid, *extent(grid))
+    draw_cells(place, grid, *extent(grid))
 
 
-def draw_cells(axes: Axes, grid: Array, height: int, width: int) -> None:
-    """Draw the first rows and columns of ``(side, side)`` with thin lines between the cells."""
+def draw_cells(place: Place, grid: Array, height: int, width: int) -> tuple[float, float, float]:
+    """Draw the first rows and columns of ``(side, side)``, as large as the panel holds, lines between the cells.
+
+    Returns:
+        Left and upper edge of what was drawn, and the side of a cell.
+    """
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     height, width = max(height, 1), max(width, 1)  # an empty answer is one cell of nothing
+    cell = 1 / max(height, width)
+    left, up = place.x + (1 - width * cell) / 2, place.y + (1 - height * cell) / 2
+    right, down = left + width * cell, up + height * cell
     colours, norm = ListedColormap((NOTHING, *ARC)), BoundaryNorm(np.arange(-1.5, 10), len(ARC) + 1)
-    axes.imshow(grid[:height, :width], cmap=colours, norm=norm, interpolation="nearest")
-    axes.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, colors=LINE, linewidths=0.35)
-    axes.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, colors=LINE, linewidths=0.35)
-    reach = max(height, width) / 2 + 0.1  # a square, so that all panels of a row have one size
-    x, y = width / 2 - 0.5, height / 2 - 0.5
-    axes.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach))
+    shown = grid[:height, :width]
+    box = (left, right, down, up)
+    place.axes.imshow(shown, cmap=colours, norm=norm, interpolation="nearest", extent=box)
+    place.axes.hlines(np.linspace(up, down, height + 1), left, right, colors=LINE, linewidths=0.35)
+    place.axes.vlines(np.linspace(left, right, width + 1), up, down, colors=LINE, linewidths=0.35)
+    return left, up, cell
 
 
 def extent(grid: Array) -> tuple[int, int]:
@@ -185,32 +206,22 @@ def extent(grid: Array) -> tuple[int, int]:
     return int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum())
 
 
-def draw_arrow(axes: Axes) -> None:
-    """Draw an arrow from the grid on the left to this one."""
-    arrow = axes.annotate(
-        "→",
-        (0, 0.5),
-        (-1, 0),
-        "axes fraction",
-        "offset points",
-        ha="right",
-        va="center",
-        fontsize=9,
-        color=GREY,
-    )
-    arrow.set_in_layout(False)  # it takes the gap that is there, so that all columns have one width
+def draw_arrow(place: Place) -> None:
+    """Draw an arrow from the grid on the left to this one, in the gap between them."""
+    place.text((1 - COLUMN) / 2, 0.5, "→", ha="center", va="center", fontsize=9, color=GREY)
 
 
-def draw_answer(axes: Axes, grid: Array, truth: Array, *, exact: bool) -> None:
+def draw_answer(place: Place, grid: Array, truth: Array, *, exact: bool) -> None:
     """Draw an answer, a cross on every wrong cell that it has, and below it how much of all is wrong."""
     height, width = np.maximum(extent(truth), extent(grid))
-    draw_cells(axes, grid, int(height), int(width))
+    left, up, cell = draw_cells(place, grid, int(height), int(width))
     rows, columns = np.nonzero((grid != truth) & (grid >= 0))
+    x, y = left + (columns + 0.5) * cell, up + (rows + 0.5) * cell
     size = min(6.0, 28.0 / max(height, width, 1))
     for colour, line in (("white", 1.8), ("black", 0.8)):
-        axes.plot(columns, rows, "x", color=colour, markersize=size, markeredgewidth=line, zorder=3)
+        place.axes.plot(x, y, "x", color=colour, markersize=size, markeredgewidth=line, zorder=3)
     text, ink = ("right", RIGHT) if exact else (f"{wrong_share(grid, truth):.0%} wrong", GREY)
-    axes.text(0.5, -0.04, text, transform=axes.transAxes, ha="center", va="top", fontsize=7, color=ink)
+    place.text(0.5, 1.04, text, ha="center", va="top", fontsize=7, color=ink)
 
 
 def wrong_share(grid: Array, truth: Array) -> float:
