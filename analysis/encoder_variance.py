@@ -5,7 +5,8 @@ question                                                 finding
 =======================================================  ====================================================
 Do puzzles get contexts of their own?                    representation_collapse[cell]
 In which of the note's four states is the encoder?       encoder_state[cell], the table of states
-Does a heavier KL do what it should?                     kl_weight_raises_noise, kl_weight_costs_signal
+Does a heavier KL do what it should?                     kl_weight_raises_noise, kl_weight_raises_noise_share,
+                                                         kl_weight_costs_signal
 Does it do too much?                                     kl_weight_collapses
 Does a larger latent, or a deeper encoder, help?         latent_dim_matters, depth_matters
 Which level is best by the objective?                    sweet_spot_<axis>, effect_of_<axis>

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from analysis import grid, scales
 from analysis.effects import Contrast, Effect
 from analysis.encoder_health_monitors import CROSS
-from analysis.encoder_variance_states import SIGNAL, WITHIN
+from analysis.encoder_variance_states import NOISE, SIGNAL, WITHIN, with_noise_share
 from analysis.findings import Finding, Verdict, Wording, all_of, any_of, differs, not_applicable, told
 from analysis.judge import Judge, Quantity
 from analysis.kl_weight_contrasts import WEIGHT, extremes
@@ -55,8 +55,9 @@ def extremes_of_grid(table: SweepTable) -> tuple[Value, Value] | None:
 
 def level_contrasts(table: SweepTable) -> list[Contrast]:
     """Return every comparison of levels that the findings below rest on, and those on the objective."""
+    with_noise_share(table)
     ends = extremes_of_grid(table)
-    found = [step(table, quantity, WEIGHT, ends) for quantity in (WITHIN, SIGNAL, CROSS)]
+    found = [step(table, quantity, WEIGHT, ends) for quantity in (WITHIN, NOISE, SIGNAL, CROSS)]
     found += [step(table, CROSS, axis, pair) for axis in (LATENT, DEPTH) for pair in level_pairs(table, axis)]
     return [*(c for c in [*found, heaviest(table)] if c is not None), *grid.contrasts(table)]
 
@@ -66,7 +67,8 @@ def on_levels(judge: Judge) -> list[Finding]:
     axes = [axis.name for axis in judge.table.gridded]
     found = []
     if WEIGHT in axes:
-        found += [kl_weight_raises_noise(judge), kl_weight_costs_signal(judge), kl_weight_collapses(judge)]
+        found += [kl_weight_raises_noise(judge), kl_weight_raises_noise_share(judge)]
+        found += [kl_weight_costs_signal(judge), kl_weight_collapses(judge)]
     names = {LATENT: "latent_dim_matters", DEPTH: "depth_matters"}
     return [*found, *(axis_matters(judge, name, axis) for axis, name in names.items() if axis in axes)]
 
@@ -108,6 +110,28 @@ def kl_weight_raises_noise(judge: Judge) -> Finding:
         advice={
             "rejected": "See that the KL's gradient reaches the encoder, and that its weight is per sample."
         },
+    )
+    return told(identity, rises(found), wording, [found])
+
+
+def kl_weight_raises_noise_share(judge: Judge) -> Finding:
+    """A heavier KL gives sampling a larger part of the context's variance: free of the scale of the latent.
+
+    Without a KL nothing bounds that scale, and the raw variance within a puzzle wanders with it.
+    """
+    identity, ends = "kl_weight_raises_noise_share", extremes_of_grid(judge.table)
+    found = judge.step(step(judge.table, NOISE, WEIGHT, ends))
+    if found is None:
+        return not_applicable(
+            identity, f"Needs two levels of {WEIGHT} with data on signal_var and noise_var."
+        )
+    high, low = ends_text(judge)
+    what = "lowers it" if found.below(found.null) else "leaves it the same within the margin"
+    wording = Wording(
+        supported=f"{WEIGHT} {high} gives noise a larger share of the context's variance than {low}, as expected.",
+        rejected=f"{WEIGHT} {high} gives noise no larger share of the context's variance than {low}: it {what}.",
+        undecided=f"Whether a heavier {WEIGHT} gives noise a larger share of the context's variance is open.",
+        advice={"supported": "Take the largest weight that leaves the cross ratio above its bound."},
     )
     return told(identity, rises(found), wording, [found])
 

@@ -21,7 +21,11 @@ TRAINING: dict[str, Domain] = {
     "weight_decay": Float(0.0, 1.0, 0.0, "weight decay of the optimiser"),
     "batch_size": Int(1, 65536, 128, "samples per optimiser step", log=True),
     "clip_norm": Float(0.0, math.inf, 1.0, "largest gradient norm; 0 switches clipping off"),
-    "lr_schedule": Choice(("constant", "cosine"), "constant", "shape of the learning rate after warm-up"),
+    "lr_schedule": Choice(
+        ("constant", "cosine", "plateau"),
+        "constant",
+        "learning rate after warm-up: as it is, a cosine to zero, or halved where the objective no longer improves",
+    ),
     "warmup_steps": Int(0, 10**7, 0, "steps of linear warm-up", unit="steps"),
     "ema_decay": Float(
         0.0, 0.99999, 0.0, "decay of the moving average of weights used for evaluation; 0 is off"

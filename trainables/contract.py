@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.domains import Params, Space
-from trainables.dataset import Array, Dataset, Metric
+from trainables.dataset import Array, Dataset, Metric, Split
 from trainables.guard import Guard
 from trainables.picture import Picture
 from trainables.probe import ProbeResult
@@ -63,6 +63,13 @@ class Family(Protocol):
 
     def load_data(self, params: Params, root: Path | None) -> Dataset:
         """Return the splits; ``root`` is the user's own data, None for the default."""
+        ...
+
+    def batches(self, train: Split, params: Params, seed: int, epoch: int) -> list[Tensor]:
+        """Return the rows of every optimiser step of one epoch (from 0), a pure function of its arguments.
+
+        Their number is the same in every epoch.
+        """
         ...
 
     def build(self, params: Params, dataset: Dataset, seed: int) -> nn.Module:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trainables.contract import Batch, State
-    from trainables.dataset import Dataset
+    from trainables.dataset import Dataset, Split
 
 
 class FamilyDefaults:
@@ -27,6 +27,12 @@ class FamilyDefaults:
 
     guards: tuple[Guard, ...] = ()
     pictures: Mapping[str, Picture] = {}
+
+    def batches(self, train: Split, params: Params, seed: int, epoch: int) -> list[torch.Tensor]:
+        """Return full batches in random order, one or more passes over all samples."""
+        from trainables.batches import shuffled_batches
+
+        return shuffled_batches(len(next(iter(train.values()))), params, seed, epoch)
 
     def initial_state(self, model: nn.Module, params: Params) -> State:
         """Return no state."""

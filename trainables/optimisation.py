@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search_spaces.domains import Params
+
+PLATEAU_FACTOR = 0.5
+PLATEAU_PATIENCE = 2  # epochs without a better objective before the rate is lowered
 
 
 def build_optimizer(
@@ -60,6 +64,25 @@ def build_schedule(optimizer: torch.optim.Optimizer, params: Params, n_steps: in
         return 0.5 * (1 + math.cos(math.pi * progress)) if cosine else 1.0
 
     return LambdaLR(optimizer, factor)
+
+
+def build_plateau(
+    optimizer: torch.optim.Optimizer, params: Params, mode: Literal["min", "max"]
+) -> ReduceLROnPlateau | None:
+    """Return what lowers the learning rate when the objective stands still, None for other schedules."""
+    if params["lr_schedule"] != "plateau":
+        return None
+    return ReduceLROnPlateau(optimizer, mode, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
+
+
+def lower_on_plateau(plateau: ReduceLROnPlateau, schedule: LambdaLR, value: float) -> None:
+    """Tell ``plateau`` the objective of one epoch, and ``schedule`` the learning rates that follow from it."""
+    groups = plateau.optimizer.param_groups
+    before = [group["lr"] for group in groups]
+    plateau.step(value)
+    schedule.base_lrs = [
+        base * group["lr"] / old for base, group, old in zip(schedule.base_lrs, groups, before, strict=True)
+    ]
 
 
 def build_average(model: nn.Module, params: Params) -> AveragedModel | None:

@@ -20,7 +20,13 @@ from trainables.accounting import account, set_gradient, weighted_gradients
 from trainables.contract import Family, LossTerms, State
 from trainables.dataset import Array, Dataset, Split
 from trainables.guard import first_broken, refuse_unknown
-from trainables.optimisation import build_average, build_optimizer, build_schedule
+from trainables.optimisation import (
+    build_average,
+    build_optimizer,
+    build_plateau,
+    build_schedule,
+    lower_on_plateau,
+)
 from trainables.trial_spec import TrialSpec
 
 TRAIN_EVAL = "train_eval"  # training samples that are evaluated as the validation split is
@@ -53,7 +59,9 @@ class Training:
         self.model = family.build(spec.params, dataset, spec.seed).to(self.device)
         self.state = on_device(family.initial_state(self.model, spec.params), self.device)
         self.optimizer = build_optimizer(self.model, spec.params, family.learning_rates(spec.params))
+        self.steps_per_epoch = len(self.batches(0))
         self.schedule = build_schedule(self.optimizer, spec.params, spec.epochs * self.steps_per_epoch)
+        self.plateau = build_plateau(self.optimizer, spec.params, spec.mode)
         self.average = build_average(self.model, spec.params)
         self.generator = torch.Generator(self.device).manual_seed(spec.seed)
         self.refresh_state()
@@ -65,16 +73,9 @@ class Training:
         self.best_weights: dict[str, Tensor] = {}
         self.best_state: State = {}
 
-    @property
-    def n_train(self) -> int:
-        """Number of training samples."""
-        return len(next(iter(self.splits["train"].values())))
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps per epoch; a last batch that is not full is left out, unless it is the only one."""
-        passes = int(self.spec.params["passes_per_epoch"])
-        return max(1, passes * self.n_train // int(self.spec.params["batch_size"]))
+    def batches(self, epoch: int) -> list[Tensor]:
+        """Return the training rows of every optimiser step of an epoch, counted from 0."""
+        return self.family.batches(self.dataset.train, self.spec.params, self.spec.seed, epoch)
 
     @property
     def done(self) -> bool:
@@ -98,6 +99,8 @@ class Training:
             metrics |= self.evaluate(split) if split in self.splits else {}
         self.epoch += 1
         self.keep_if_best(metrics)
+        if self.plateau is not None and math.isfinite(value := metrics[self.spec.metric]):
+            lower_on_plateau(self.plateau, self.schedule, value)
         if self.done:
             if self.best_value is None:
                 raise DivergedError(f"{self.spec.metric} was never finite, so no epoch is the best one")
@@ -113,16 +116,13 @@ class Training:
     def train_epoch(self) -> dict[str, float]:
         """Run the optimiser steps of one epoch and return means over them."""
         self.model.train()
-        passes = int(self.spec.params["passes_per_epoch"])
-        order = epoch_order(self.n_train, self.spec.seed, self.epoch, passes).to(self.device)
-        batch_size = int(self.spec.params["batch_size"])
         losses: list[Tensor] = []
         accounts: list[dict[str, float]] = []
         names: list[str] = []
         curves: dict[str, Tensor] = {}
-        for step in range(self.steps_per_epoch):
-            rows = order[step * batch_size : (step + 1) * batch_size]
-            batch = {name: values[rows] for name, values in self.splits["train"].items()}
+        for step, rows in enumerate(self.batches(self.epoch)):
+            at = rows.to(self.device)
+            batch = {name: values[at] for name, values in self.splits["train"].items()}
             loss, norm = self.train_step(batch, accounts, step)
             curves = {**loss.terms, "total_loss": loss.total, **loss.metrics}
             names = list(loss.terms)
@@ -243,6 +243,7 @@ class Training:
             "state": self.state,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "plateau": None if self.plateau is None else self.plateau.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "generator": self.generator.get_state(),
             "torch_rng": torch.get_rng_state(),
@@ -261,6 +262,8 @@ class Training:
         self.state = on_device(checkpoint["state"], self.device)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.schedule.load_state_dict(checkpoint["schedule"])
+        if self.plateau is not None:
+            self.plateau.load_state_dict(checkpoint["plateau"])
         if self.average is not None:
             self.average.load_state_dict(checkpoint["average"])
         self.generator.set_state(checkpoint["generator"].cpu())
@@ -269,15 +272,6 @@ class Training:
         self.best_value, self.best_epoch = checkpoint["best_value"], checkpoint["best_epoch"]
         self.best_weights = checkpoint["best_weights"]
         self.best_state = on_device(checkpoint["best_state"], self.device)
-
-
-def epoch_order(n: int, seed: int, epoch: int, passes: int = 1) -> Tensor:
-    """Return the order of the samples in one epoch, ``(passes * n,)``: a pure function of seed and epoch.
-
-    So the place in the data needs no checkpoint, and seed 1 of one cell sees the batches of seed 1 of another.
-    """
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    return torch.cat([torch.randperm(n, generator=generator) for _ in range(passes)])
 
 
 def tensors(split: Split, device: torch.device) -> dict[str, Tensor]:

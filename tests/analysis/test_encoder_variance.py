@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from planted_encoders import COLLAPSE_TEXT, DEPTHS, GRID, WEIGHTS, EncoderTruth, PlantedEncoders, grid_truths
 
@@ -139,6 +140,25 @@ def test_the_direction_of_the_weight_on_noise_is_told(grid, within, verdict):
     assert found.verdict == verdict
     assert ("does not raise" in found.statement) == (verdict == "rejected")
     assert ("it lowers it" in found.statement) == (verdict == "rejected")
+
+
+def test_a_scale_that_shrinks_hides_the_noise_from_its_raw_variance_and_not_from_its_share(table):
+    truths = {
+        key: EncoderTruth(cross=truth.cross, within=truth.within, rms=shrunk)
+        for (key, truth), shrunk in zip(
+            grid_truths(FALLING, FALLING).items(), np.repeat([10.0, 1.0, 0.3, 0.1], 4), strict=True
+        )
+    }
+    found = findings(table(truths, grid=GRID, fixed={"encoder_type": "hybrid_variational"}))
+    assert found["kl_weight_raises_noise"].verdict == "rejected"
+    assert found["kl_weight_raises_noise_share"].verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("within", "verdict"), [(RISING, "supported"), (FALLING, "rejected"), (SAME_WITHIN, "undecided")]
+)
+def test_the_direction_of_the_weight_on_the_share_of_noise_is_told(grid, within, verdict):
+    assert findings(grid(within=within))["kl_weight_raises_noise_share"].verdict == verdict
 
 
 def test_a_weight_that_kills_the_signal_collapses_the_representation(grid):

@@ -7,14 +7,16 @@ import torch
 
 from tests.trainables.conftest import run, small_dataset, training
 from trainables.accounting import account, set_gradient, weighted_gradients
+from trainables.batches import epoch_order, shuffled_batches
 from trainables.checkpoint import load_checkpoint, save_checkpoint
 from trainables.families import load_family
-from trainables.optimisation import build_optimizer, build_schedule
-from trainables.training import DivergedError, ObjectiveError, Training, epoch_order
+from trainables.optimisation import build_optimizer, build_plateau, build_schedule, lower_on_plateau
+from trainables.training import DivergedError, ObjectiveError, Training
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec
 
 NAME = "globals_autoencoder"
+PLAIN = {"adam_beta2": 0.999, "lr": 1.0, "optimizer": "adam", "weight_decay": 0.0}
 
 
 def spec(tmp_path, metric="valid/comparable_loss", epochs=2, **given):
@@ -145,14 +147,7 @@ def test_an_encoder_that_a_term_does_not_reach_is_seen_at_the_first_step():
 
 
 def test_warm_up_then_cosine_ends_at_zero():
-    params = {
-        "adam_beta2": 0.999,
-        "warmup_steps": 10,
-        "lr_schedule": "cosine",
-        "lr": 1.0,
-        "optimizer": "adam",
-        "weight_decay": 0.0,
-    }
+    params = {**PLAIN, "warmup_steps": 10, "lr_schedule": "cosine"}
     optimizer = build_optimizer(torch.nn.Linear(1, 1), params)
     schedule = build_schedule(optimizer, params, n_steps=110)
     rates = []
@@ -163,6 +158,27 @@ def test_warm_up_then_cosine_ends_at_zero():
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert rates[60] == pytest.approx(0.5)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_on_a_plateau_the_rate_is_halved_and_the_warm_up_goes_on_from_there():
+    params = {**PLAIN, "warmup_steps": 4, "lr_schedule": "plateau"}
+    optimizer = build_optimizer(torch.nn.Linear(1, 1), params)
+    schedule = build_schedule(optimizer, params, n_steps=100)
+    plateau = build_plateau(optimizer, params, "min")
+    rates = []
+    for objective in (1.0, 0.5, 0.5, 0.5, 0.5, 0.4):
+        optimizer.step()
+        schedule.step()
+        lower_on_plateau(plateau, schedule, objective)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.5, 0.75, 1.0, 1.0, 0.5, 0.5])
+    assert build_plateau(optimizer, {**params, "lr_schedule": "cosine"}, "min") is None
+
+
+def test_a_last_batch_that_is_not_full_is_left_out_unless_it_is_the_only_one():
+    params = {"batch_size": 8, "passes_per_epoch": 1}
+    assert [len(rows) for rows in shuffled_batches(20, params, 1, 0)] == [8, 8]
+    assert [len(rows) for rows in shuffled_batches(5, params, 1, 0)] == [5]
 
 
 def test_evaluation_uses_the_moving_average_where_there_is_one():
