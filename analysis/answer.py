@@ -184,7 +184,7 @@ def answer(table: SweepTable) -> Answer:
     metrics = tuple(module.figure_metrics(table))
     return Answer(
         table=table,
-        cells=tuple(summarise(table)),
+        cells=tuple(summarise(table, list(dict.fromkeys([*table.metrics, *metrics])))),  # some are derived
         effects=effects,
         findings=tuple(findings),
         recommendation=recommend(table, effects, findings, front),

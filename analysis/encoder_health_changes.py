@@ -15,6 +15,7 @@ from analysis.effects import Contrast, Effect
 from analysis.findings import Verdict, any_of, improves
 from analysis.judge import Judge, between
 from analysis.recommendation import best_contrast
+from analysis.scales import FEWEST_AGREEING
 from analysis.subjects import ARM, Subject
 from analysis.table import Mode, SweepTable, bare_name
 from search_spaces.domains import Value, value_text
@@ -131,6 +132,7 @@ class Intervention:
         trained: The same for exact accuracy on training samples.
         verdict: Whether it helps on either, None without data.
         gain: Its largest improvement in half-widths of the interval.
+        idle: Whether it never acted: every number of every seed is that of the reference.
     """
 
     arm: Subject
@@ -139,6 +141,7 @@ class Intervention:
     trained: Effect | None
     verdict: Verdict | None
     gain: float
+    idle: bool = False
 
     @property
     def setting(self) -> str:
@@ -156,7 +159,8 @@ def intervention(judge: Judge, arm: Subject, parameter: str) -> Intervention:
     """Return what one single change does, judged on the objective and on training samples.
 
     It helps when it improves either. It is rejected when it improves neither, or is shown to close less than
-    `CLOSES_LITTLE` of a distance that is there: then it is not the reason, whatever else it may do.
+    `CLOSES_LITTLE` of a distance that is there: then it is not the reason, whatever else it may do. A change that never
+    acted is rejected, too, however wide an interval the other arms lend it.
     """
     modes: tuple[Mode, Mode] = (mode_of(judge.table), "max")
     effects = [judge.step(step(judge.table, arm)) for step in (objective_step, trained_step)]
@@ -164,7 +168,31 @@ def intervention(judge: Judge, arm: Subject, parameter: str) -> Intervention:
     known = [(effect, distance, mode) for effect, distance, mode in judged if effect is not None]
     gains = [strength(effect) * (1 if mode == "max" else -1) for effect, _, mode in known]
     verdict = any_of(helps(*one) for one in known) if known else None
-    return Intervention(arm, parameter, judged[0][0], judged[1][0], verdict, max(gains, default=-math.inf))
+    unused = verdict is not None and never_acted(judge.table, arm)
+    gain = max(gains, default=-math.inf)
+    return Intervention(
+        arm, parameter, judged[0][0], judged[1][0], "rejected" if unused else verdict, gain, unused
+    )
+
+
+def never_acted(table: SweepTable, arm: Subject) -> bool:
+    """Return whether all that was recorded of an arm is, seed by seed, what was recorded of the reference.
+
+    Such as a rule on halting where nothing halts. Fewer than `FEWEST_AGREEING` seeds decide nothing.
+    """
+    reference = named_arm(table, REFERENCE)
+    own = recorded_numbers(table, arm)
+    return reference is not None and len(own) >= FEWEST_AGREEING and own == recorded_numbers(table, reference)
+
+
+def recorded_numbers(table: SweepTable, arm: Subject) -> dict[int, dict[tuple[int, str], float]]:
+    """Return every recorded value of an arm by seed, then by epoch and metric."""
+    seeds = dict(zip(table.rows_of(arm.cell)["trial_id"], table.rows_of(arm.cell)["seed"], strict=True))
+    found: dict[int, dict[tuple[int, str], float]] = {int(seed): {} for seed in seeds.values()}
+    rows = table.history[table.history["trial_id"].isin(seeds)]
+    for trial, epoch, metric, value in rows[["trial_id", "epoch", "metric", "value"]].itertuples(index=False):
+        found[int(seeds[trial])][int(epoch), str(metric)] = float(value)
+    return found
 
 
 def helps(effect: Effect, distance: Effect | None, mode: Mode) -> Verdict:

@@ -83,6 +83,8 @@ def trained_numbers(judge: Judge) -> list[Number]:
 
 def change_text(judge: Judge, one: Intervention) -> str:
     """Return what one change does: ``sf1_lr10 (encoder_lr_scale 10) helps, closes 92 % [70, 114]``."""
+    if one.idle:
+        return f"{one.arm.name} ({one.setting}) changes nothing, every number of every seed is that of {REFERENCE}"
     own, trained = distances(judge)
     way = closed_text(one.objective, own, mode_of(judge.table))
     said = f"{one.arm.name} ({one.setting}) {CHANGE_WORDS[one.verdict]}, {way}"

@@ -114,21 +114,43 @@ def state_of(judge: Judge, arm: Subject) -> State | None:
     return STATES[told_apart == "supported", noisy == "supported"]
 
 
-def interval_text(judge: Judge, arm: Subject, quantity: Quantity) -> str:
-    """Return mean and simultaneous interval of one quantity in its own unit: ``0.31 [0.25, 0.38]``."""
+def state_of_estimates(judge: Judge, arm: Subject) -> State | None:
+    """Return the state in which the estimates of a cell lie, whatever their intervals say; None without data."""
+    cross, within, share = (estimate_of(judge, arm, quantity) for quantity in (CROSS, WITHIN, NOISE))
+    if cross is None or within is None:
+        return None
+    told_apart = cross >= COLLAPSED_CROSS_RATIO and (share is None or share < MOST_NOISE_SHARE)
+    return STATES[told_apart, within > LEAST_WITHIN_VAR and (share is None or share > LEAST_NOISE_SHARE)]
+
+
+def in_own_unit(judge: Judge, arm: Subject, quantity: Quantity) -> tuple[float | None, ...] | None:
+    """Return estimate and both ends of the interval of one quantity in its own unit, None without an effect."""
     effect, bound = judge.effect(arm, quantity), nearest_bound(judge.table, arm, quantity)
     if effect is None or bound is None:
+        return None
+    ends = (effect.estimate, effect.ci_low, effect.ci_high)
+    return tuple(None if end is None else quantity.scale.metric_at(end, bound) for end in ends)
+
+
+def estimate_of(judge: Judge, arm: Subject, quantity: Quantity) -> float | None:
+    """Return what is said of one quantity: its estimate, or the mean of seeds that all agree."""
+    found = in_own_unit(judge, arm, quantity)
+    return mean_of(judge.table, quantity.name, arm.cell) if found is None else found[0]
+
+
+def interval_text(judge: Judge, arm: Subject, quantity: Quantity) -> str:
+    """Return estimate and simultaneous interval of one quantity in its own unit: ``0.31 [0.25, 0.38]``."""
+    found = in_own_unit(judge, arm, quantity)
+    if found is None:
         mean = mean_of(judge.table, quantity.name, arm.cell)
         return "–" if mean is None else f"{mean:.3g} in every seed"
-    ends = (effect.estimate, effect.ci_low, effect.ci_high)
-    value, *interval = [None if end is None else quantity.scale.metric_at(end, bound) for end in ends]
-    low, high = interval
+    value, low, high = found
     return f"{value:.3g} [no interval]" if low is None else f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def suspicious(judge: Judge, arm: Subject) -> bool:
-    """Return whether the mean cross ratio of a cell is above collapse, and lower than a healthy one."""
-    ratio = mean_of(judge.table, CROSS.name, arm.cell)
+    """Return whether the cross ratio of a cell is above collapse, and lower than a healthy one."""
+    ratio = estimate_of(judge, arm, CROSS)
     return ratio is not None and COLLAPSED_CROSS_RATIO <= ratio < SUSPICIOUS_CROSS_RATIO
 
 
@@ -139,9 +161,13 @@ def cross_text(judge: Judge, arm: Subject) -> str:
 
 
 def state_text(judge: Judge, arm: Subject, state: State | None) -> str:
-    """Return the name of a state; no cell whose cross ratio is suspicious is called healthy."""
+    """Return the name of a state; no cell whose cross ratio is suspicious is called healthy.
+
+    Of an open cell it says where the estimates lie, which its seeds do not decide.
+    """
     if state is None:
-        return "open"
+        likely = state_of_estimates(judge, arm)
+        return "open" if likely is None else f"open (by its estimates {state_text(judge, arm, likely)})"
     return state.name.replace("healthy", "suspicious") if suspicious(judge, arm) else state.name
 
 
@@ -168,7 +194,7 @@ def encoder_state(judge: Judge, arm: Subject) -> Finding:
     wording = Wording(
         supported=f"{arm.name} is {name}: {numbers_said}.",
         rejected=f"{arm.name} is {name}: {numbers_said}.",
-        undecided=f"The state of {arm.name} is open: {numbers_said}.",
+        undecided=f"The state of {arm.name} is {name}: {numbers_said}.",
         advice={"rejected": state.advice} if state else {},
     )
     shown = numbers(judge.table, arm, CROSS.name, WITHIN.name, "signal_var", "noise_var", NOISE_SHARE)
@@ -187,7 +213,8 @@ def state_table(judge: Judge) -> Listing | None:
         "Estimates with simultaneous intervals. The cross ratio is the variance of the context between puzzles over "
         f"its mean square: below {COLLAPSED_CROSS_RATIO:g} collapsed, below {SUSPICIOUS_CROSS_RATIO:g} suspicious. "
         f"Within: variance between two draws of one puzzle, high above {LEAST_WITHIN_VAR:g} where noise is also more "
-        f"than {LEAST_NOISE_SHARE:.0%} of signal + noise. Open: an interval reaches over a bound.",
+        f"than {LEAST_NOISE_SHARE:.0%} of signal + noise. Open: an interval reaches over a bound, and where the "
+        "estimates lie is no verdict.",
         ("cell", "cross ratio", "within", "signal / noise", "share of noise", "state", "advice"),
         rows,
     )

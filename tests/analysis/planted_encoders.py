@@ -115,6 +115,7 @@ class PlantedEncoders:
         noise: Standard deviation between seeds, relative to what is usual for each metric.
         guards: Rule by arm that ended its trials, all as ``collapsed``.
         broken_seeds: Seeds that such a rule ended; all when empty.
+        twins: Arms that get the draws of another one, seed by seed: with its truth, they have its numbers.
     """
 
     truths: Mapping[Any, EncoderTruth]
@@ -126,6 +127,7 @@ class PlantedEncoders:
     noise: float = 1.0
     guards: Mapping[str, str] = field(default_factory=dict)
     broken_seeds: tuple[int, ...] = ()
+    twins: Mapping[str, str] = field(default_factory=dict)
     random_seed: int = 0
 
     def sweep(self) -> dict[str, Any]:
@@ -173,10 +175,12 @@ class PlantedEncoders:
         """Write the records and read them back."""
         rng = np.random.default_rng(self.random_seed)
         writer = RecordWriter(folder, self.sweep())
+        drawn: dict[Any, Any] = {}
         for key, truth in self.truths.items():
             swept = dict(zip(self.grid, key, strict=True)) if self.grid else {"arm": key}
             for seed in self.seeds:
-                self.write_trial(writer, swept, seed, truth, self.noise * rng.normal(0, 1, 11))
+                z = drawn[key, seed] = self.noise * rng.normal(0, 1, 11)
+                self.write_trial(writer, swept, seed, truth, drawn.get((self.twins.get(key), seed), z))
         writer.compact()
         return read_records(folder)
 

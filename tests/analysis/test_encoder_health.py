@@ -266,6 +266,15 @@ def test_the_share_of_the_distance_that_a_change_closes_is_told_with_its_interva
     assert share == pytest.approx(0.5, abs=0.08)
 
 
+def test_a_change_that_never_acted_is_said_to_change_nothing(table):
+    found = findings(table(health_truths("H1"), twins={"sf2": "sf1"}))
+    assert found["change_helps[sf2]"].verdict == "rejected"
+    assert found["change_helps[sf2]"].statement == (
+        "sf2 (halt_exploration_prob 0.7) changes nothing, every number of every seed is that of sf1."
+    )
+    assert "changes nothing" not in found["change_helps[sf1_freeze]"].statement
+
+
 def test_a_batch_size_that_matters_belongs_to_no_hypothesis(table):
     better = {"sf1_large_batch": EncoderTruth(params={**SF1, "batch_size": 64})}
     found = findings(table(health_truths("H1", **better)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from planted_encoders import COLLAPSE_TEXT, DEPTHS, GRID, WEIGHTS, EncoderTruth, PlantedEncoders, grid_truths
@@ -92,6 +94,8 @@ def test_a_cell_at_a_bound_is_open(table):
     found = findings(table({**four_states(), "edge": EncoderTruth(cross=0.05, within=0.2)}))
     assert found["encoder_state[edge]"].verdict == "undecided"
     assert found["representation_collapse[edge]"].verdict == "undecided"
+    said = found["encoder_state[edge]"].statement
+    assert "is open (by its estimates " in said
 
 
 def test_a_low_but_not_collapsed_diversity_is_called_suspicious(table):
@@ -247,6 +251,8 @@ def test_the_whole_report_renders_with_maps_and_tables(table, tmp_path):
     assert {"heatmap_encoder_cross_sample_ratio.png", "heatmap_noise_share.png"} <= names
     assert len((report.folder / "encoder_states.csv").read_text().splitlines()) == 9
     assert "Verdicts per cell" in report.html.read_text()
+    cells = json.loads((report.folder / "report.json").read_text())["cells"]
+    assert all(0 < cell["metrics"]["valid/noise_share"]["mean"] < 1 for cell in cells)
 
 
 def test_no_grid_without_differences_makes_a_claim(grid):

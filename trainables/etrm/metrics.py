@@ -30,7 +30,10 @@ METRICS = {
     "encoder_cross_sample_ratio": Metric(
         "max",
         False,
-        "that over the mean square of a context, sampling noise included: 0 says the same of all puzzles",
+        "variance of the context between puzzles over its mean square, sampling noise included: 0 says the same of all",
+    ),
+    "encoder_within_puzzle_var": Metric(
+        None, True, "variance between two draws of one puzzle's context: twice what sampling adds"
     ),
     "signal_var": Metric(None, True, "variance between puzzles of the context at the mean of the latent"),
     "noise_var": Metric(None, False, "variance of the context that sampling the latent adds"),
