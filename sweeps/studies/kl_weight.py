@@ -2,11 +2,13 @@
 
 The context of a puzzle may be collapsed to one for all puzzles, drowned in its own sampling noise, deterministic,
 or variational and informative; the report puts every cell into one of the four, with intervals.
-48 trials (16 cells x 3 seeds), about 13 minutes on two CPU cores: puzzles of at most 8 x 8, no augmentation, so
-that a few hundred steps are enough for the solver to begin to read its context.
+80 trials (16 cells x 5 seeds), about 10 minutes on two CPU cores: puzzles of at most 8 x 8, no augmentation, so
+that a few hundred steps are enough for the solver to begin to read its context. Seeds of an encoder differ more than
+weights do, so there are five. The other variational encoder is one `--set` away; it takes half as long again.
 Expected: more weight, more noise within a puzzle; too much, and nothing is left that tells puzzles apart.
 
 Run:     sweeps run kl_weight
+         sweeps run kl_weight --set encoder_type=hybrid_variational
          sweeps run kl_weight --set side=10 --set augment=True --epochs 50
 Cluster: ray submit cluster.yaml sweeps/studies/kl_weight.py --gpus-per-trial 1 --epochs 50 \
              --set preset=trm --set side=30 --set augment=True --set passes_per_epoch=100
@@ -25,14 +27,14 @@ STUDY = Study(
         "encoder_num_layers": (2, 4),
     },
     fixed={
-        "encoder_type": "hybrid_variational",
+        "encoder_type": "lpn_var",
         "side": 8,
         "augment": False,
         "n_views": 1,
         "passes_per_epoch": 5,
         "train_rows": 16,
     },
-    seeds=3,
+    seeds=5,
     epochs=4,
     objective=Objective("valid/lm", mode="min"),
     analysis="encoder_variance",
