@@ -23,9 +23,9 @@ def shuffled_batches(n: int, params: Params, seed: int, epoch: int) -> list[Tens
     Returns:
         Rows of each, ``(batch_size,)``; a last batch that is not full is left out, unless it is the only one.
     """
-    order = epoch_order(n, seed, epoch, int(params["passes_per_epoch"]))
+    order, size = epoch_order(n, seed, epoch, int(params["passes_per_epoch"])), int(params["batch_size"])
     whole = [
-        rows for rows in order.split(int(params["batch_size"])) if len(rows) == int(params["batch_size"])
+        rows for rows in torch.split(order, size) if len(rows) == size
     ]
     return whole or [order]
 

@@ -11,9 +11,10 @@ from search_spaces.etrm import SPACE
 from trainables.dataset import DataError, Dataset
 from trainables.etrm.context_metrics import cross_sample_ratio
 from trainables.etrm.examples import examples
-from trainables.etrm.experiments import Interval, cross_ratio, probe
+from trainables.etrm.experiments import cross_ratio, probe
 from trainables.etrm.model import Contexts
 from trainables.etrm.pictures import PICTURES, SPLITS
+from trainables.probe import Interval
 
 SIDE, N_DEMONSTRATIONS, VOCABULARY, FIRST_COLOUR = 5, 2, 12, 2
 PARAMS = SPACE.resolve({})

@@ -8,8 +8,6 @@ flip rate is about the puzzles at hand: changes that only rare puzzles show may 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -33,7 +31,7 @@ from trainables.etrm.health import (
 )
 from trainables.etrm.model import ARCSolver
 from trainables.etrm.stablemax import PAD, stablemax_cross_entropy
-from trainables.probe import ProbeResult
+from trainables.probe import Interval, ProbeResult, Verdict
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 2000
@@ -41,32 +39,6 @@ ROUNDING = 1e-12  # a ratio this near to 0 or 1 is that
 FEWEST_PUZZLES = 3  # of which one can be left out
 FEWEST_WITHOUT_FLIP = 20  # puzzles that all stay as they are before that says anything; design
 RESAMPLING_SEED = 0  # the same model gets the same verdict
-
-Verdict = Literal["supported", "rejected", "undecided", "not_applicable"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number and the bounds that hold it with 95 %."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
-
-    def below(self, bound: float) -> Verdict:
-        """Return whether the claim that the number is below ``bound`` holds."""
-        return "supported" if self.high < bound else "rejected" if self.low >= bound else "undecided"
-
-    def above(self, bound: float) -> Verdict:
-        """Return whether the claim that the number is above ``bound`` holds."""
-        return "supported" if self.low > bound else "rejected" if self.high <= bound else "undecided"
-
-    def numbers(self, name: str) -> dict[str, float]:
-        """Return the three numbers under names that begin with ``name``."""
-        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 @torch.no_grad()
