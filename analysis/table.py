@@ -286,4 +286,4 @@ class _Index:
 def bare_name(metric: str) -> str:
     """Return a metric's name without its split: ``valid/rec_tokens`` is ``rec_tokens``."""
     split, _, rest = metric.partition("/")
-    return rest if split in {"train", "valid", "test"} and rest else metric
+    return rest if split in {"train", "valid", "test", "train_eval"} and rest else metric

@@ -11,6 +11,7 @@ import pytest
 from planted import Planted
 
 from analysis.load import load_mlflow, load_table, selected_epochs
+from analysis.table import bare_name
 from sweeps.records import RecordsError, RecordWriter, TrialRow, read_records
 
 
@@ -183,3 +184,8 @@ def test_a_sweep_in_mlflow_reads_as_its_records(store):
 def test_a_sweep_that_mlflow_does_not_know_is_refused(store):
     with pytest.raises(RecordsError, match=r"No sweep 'absent' in sqlite"):
         load_mlflow(store[0], "absent")
+
+
+def test_a_metric_of_training_samples_means_what_it_means_on_other_splits():
+    assert {bare_name(f"{split}/lm") for split in ("train", "valid", "test", "train_eval")} == {"lm"}
+    assert bare_name("grad_share/lm") == "grad_share/lm"
