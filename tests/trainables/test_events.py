@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainables.dataset import DataError
+from trainables.files import file_fingerprint
 from trainables.globals_autoencoder.events import (
     MAX_OBJECTS,
     OBJECT_COLUMNS,
@@ -15,7 +16,6 @@ from trainables.globals_autoencoder.events import (
     EventBuilder,
     PhysicsObject,
     check_readable,
-    file_fingerprint,
     objects_per_event,
     read_events,
     write_events,

@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 
 from trainables.dataset import DataError
+from trainables.files import partial_file
 from trainables.globals_autoencoder.events import (
     BOUNDS,
     OBJECT_COLUMNS,
     EventBuilder,
     PhysicsObject,
     check_events,
-    partial_file,
 )
 
 MEV_PER_GEV = 1000.0

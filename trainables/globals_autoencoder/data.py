@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from trainables.dataset import Array, DataError, Dataset
+from trainables.files import file_fingerprint
 from trainables.globals_autoencoder.events import (
     OBJECT_COLUMNS,
     check_readable,
-    file_fingerprint,
     flat_objects,
     objects_per_event,
     read_events,

@@ -7,11 +7,8 @@ an energy in MeV. Imports no torch.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trainables.dataset import Array, DataError
+from trainables.files import partial_file
 
 MAX_OBJECTS = 18
 OBJECT_NAMES = ("pad", "j", "b", "e+", "e-", "mu+", "mu-", "photon")
@@ -234,49 +232,6 @@ def write_events(table: pa.Table, path: Path) -> None:
             use_byte_stream_split=floats,
             write_page_checksum=True,  # a flipped bit in a float is still a float
         )
-
-
-@contextmanager
-def partial_file(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; rename it at the end, or remove it if anything fails.
-
-    Raises:
-        DataError: If the folder cannot be made or written to.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be written: {error.strerror or error}. "
-            "Give a path in a folder that you may write to."
-        ) from error
-    finally:
-        _remove(partial)
-
-
-def _remove(partial: Path) -> None:
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError:
-        return  # a folder that cannot be written to holds no partial file either
-
-
-def file_fingerprint(path: Path) -> str:
-    """Return the first 16 hex digits of the SHA-256 of a file's bytes.
-
-    Raises:
-        DataError: If the file cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror or error}. Check the path and its permissions."
-        ) from error
 
 
 def _check_nulls(table: pa.Table, source: str) -> None:
