@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -23,7 +26,7 @@ def data() -> None:
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Fix a parameter.")
 @json_option
 def check_command(family: str, data_root: Path | None, settings: tuple[str, ...], as_json: bool) -> int:
-    r"""Read a family's data and check that it is what the family takes it for.
+    """Read a family's data and check that it is what the family takes it for.
 
     Exit status: 0 all is right; 1 something is wrong; 2 the data cannot be read.
 
@@ -54,12 +57,17 @@ def import_() -> None:
     """Convert data from another format."""
 
 
+@data.group()
+def extract() -> None:
+    """Turn texts into vectors."""
+
+
 @generate.command("events")
 @click.option("--n", "n_events", type=click.IntRange(10), default=100_000, show_default=True, help="Events.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
 def generate_events_command(n_events: int, seed: int, out: Path) -> None:
-    r"""Simulate proton collisions with Pythia 8 and FastJet (extra: events).
+    """Simulate proton collisions with Pythia 8 and FastJet (extra: events).
 
     \b
     sweeps data generate events --n 100000 --seed 1 --out events.parquet
@@ -84,7 +92,7 @@ def generate_events_command(n_events: int, seed: int, out: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
 @click.option("--strict", is_flag=True, help="Refuse the file at its first malformed line.")
 def import_events_command(csv: Path, out: Path, strict: bool) -> None:
-    r"""Convert a CSV of the DarkMachines or four-tops challenge (MeV) to this project's schema (GeV).
+    """Convert a CSV of the DarkMachines or four-tops challenge (MeV) to this project's schema (GeV).
 
     \b
     sweeps data import events TTbar.csv --out events.parquet
@@ -102,6 +110,62 @@ def import_events_command(csv: Path, out: Path, strict: bool) -> None:
         )
         for problem in result.first_problems:
             click.echo(f"  {problem}")
+
+
+@extract.command("lvm")
+@click.option(
+    "--texts",
+    type=click.Path(path_type=Path),
+    help="Folder, .jsonl or .parquet. [default: installed docstrings]",
+)
+@click.option(
+    "--encoder",
+    default="lsa",
+    show_default=True,
+    help="lsa, sentence-transformers:<name or path>, or gtr-t5[:<path>]; neural ones need the extra: vectors.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="NPZ or Parquet file to write.")
+def extract_lvm_command(texts: Path | None, encoder: str, out: Path) -> None:
+    """Cut texts into sentences, encode them, and write windows of five vectors and the next for `lvm`.
+
+    A folder is read with all its .txt, .md and .rst files, a document each; the rows of .jsonl and .parquet files have
+    a `text` and may have an `id`. With lsa, the decoder is written beside the file. Exit status: 0 written; 2 refused.
+
+    \b
+    sweeps data extract lvm --out windows.npz
+    sweeps data extract lvm --texts notes/ --encoder sentence-transformers:all-MiniLM-L6-v2 --out notes.parquet
+    """
+    from trainables.lvm.corpus import default_corpus
+    from trainables.lvm.extract import check_extraction, decoder_file, extract
+    from trainables.lvm.texts import read_documents
+
+    check_extraction(encoder, out)  # found now, and not after minutes of encoding
+    started = time.monotonic()
+    if texts is not None:
+        documents = read_documents(texts)
+    else:
+        with progress_bar("documents") as progress:
+            documents = default_corpus(progress)
+    with progress_bar("sentences") as progress:
+        windows = extract(documents, encoder, out, progress=progress)
+    click.echo(
+        f"{len(windows)} windows of {windows.n_documents} documents in {out}: d = {windows.target_vectors.shape[1]}, "
+        f"encoder {windows.encoder}, {time.monotonic() - started:.0f} s"
+    )
+    if encoder == "lsa":
+        click.echo(f"Its decoder is {decoder_file(out)}; keep both together.")
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of what is done and what there is, which draws both on standard error."""
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def show(done: int, asked: int) -> None:
+            bar.length = asked
+            bar.update(done - bar.pos)
+
+        yield show
 
 
 def require_suffix(out: Path) -> None:
