@@ -1,4 +1,8 @@
-"""Parameters of next-vector models: four backbones, two heads, four loss terms, batches of many documents."""
+"""Parameters of next-vector models: four backbones, two heads, four loss terms, batches of many documents.
+
+Vectors of norm one have squared errors of a thousandth per dimension, a contrastive term has several nats: at equal
+weights the latter has all of the gradient. At the defaults either has a say.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ SPACE = Space(
             "split",
             "a raw vector for the decoder beside a unit one for retrieval, or one unit vector for both",
         ),
-        "hidden_dim": Int(4, 8192, 64, "width of the backbone and of the head", log=True),
+        "hidden_dim": Int(4, 8192, 128, "width of the backbone and of the head", log=True),
         "n_layers": Int(1, 64, 2, "layers of the backbone", log=True),
         "n_heads": Int(1, 64, 4, "attention heads of a transformer, state-space heads of Mamba2", log=True),
         "state_dim": Int(1, 1024, 16, "state dimensions per head of Mamba2", log=True),
@@ -49,7 +53,7 @@ SPACE = Space(
             0.0, 1e6, 1.0, "weight of the squared error of the raw vector", log=True, weight=True
         ),
         "infonce_weight": Float(
-            0.0, 1e6, 0.1, "weight of the symmetric contrastive term", log=True, weight=True
+            0.0, 1e6, 1e-4, "weight of the symmetric contrastive term", log=True, weight=True
         ),
         "moment_weight": Float(
             0.0, 1e6, 1e-3, "weight of the match of means and spreads to the corpus", log=True, weight=True
@@ -72,7 +76,8 @@ SPACE = Space(
             optimizer="adamw",
             weight_decay=0.01,
             lr_schedule="plateau",
-            grad_every=20,
+            ema_decay=0.99,
+            grad_every=50,
         ),
     },
     rules=[heads_divide_the_width, some_term_reaches_the_model],

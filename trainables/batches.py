@@ -24,9 +24,7 @@ def shuffled_batches(n: int, params: Params, seed: int, epoch: int) -> list[Tens
         Rows of each, ``(batch_size,)``; a last batch that is not full is left out, unless it is the only one.
     """
     order, size = epoch_order(n, seed, epoch, int(params["passes_per_epoch"])), int(params["batch_size"])
-    whole = [
-        rows for rows in torch.split(order, size) if len(rows) == size
-    ]
+    whole = [rows for rows in torch.split(order, size) if len(rows) == size]
     return whole or [order]
 
 

@@ -20,6 +20,7 @@ from trainables.dataset import Array, Dataset, Metric, Split
 from trainables.guard import Guard
 from trainables.picture import Picture
 from trainables.probe import ProbeResult
+from trainables.serving import Serving
 
 State = dict[str, Tensor]
 Batch = Mapping[str, Tensor]
@@ -136,4 +137,11 @@ class Family(Protocol):
 
     def check_data(self, dataset: Dataset, params: Params) -> tuple[ProbeResult, ...]:
         """Return what is right and wrong with the data: `sweeps data check`."""
+        ...
+
+    def serving(self, params: Params, dataset: Dataset) -> Serving | None:
+        """Return how a trained model answers requests, None when it answers none; kept beside its weights.
+
+        What is returned makes `sweeps promote` log it as an MLflow model that ``mlflow models serve`` can serve.
+        """
         ...

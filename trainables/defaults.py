@@ -13,6 +13,7 @@ from search_spaces.domains import Params
 from trainables.guard import Guard
 from trainables.picture import Picture
 from trainables.probe import ProbeResult
+from trainables.serving import Serving
 
 if TYPE_CHECKING:
     import torch
@@ -75,3 +76,7 @@ class FamilyDefaults:
     def check_data(self, dataset: Dataset, params: Params) -> tuple[ProbeResult, ...]:
         """Return nothing."""
         return ()
+
+    def serving(self, params: Params, dataset: Dataset) -> Serving | None:
+        """Return None: its models answer no requests."""
+        return None

@@ -79,6 +79,6 @@ def refuse_other_code(family: str, trained_under: str) -> None:
     if code_version(family) != trained_under:
         raise SavedTrialError(
             f"The code of {family} has changed since the trial was trained ({trained_under}, now "
-            f"{code_version(family)}), so its weights would be judged as another model. Run the study again, "
+            f"{code_version(family)}), so its weights would be taken for another model's. Run the study again, "
             "or go back to the code of the trial: sweep.json has the commit."
         )

@@ -135,7 +135,10 @@ def write_config(spec: TrialSpec) -> None:
 
 
 def write_results(training: Training) -> None:
-    """Write ``facts/metrics.csv``, and of the best epoch, where one is, ``model.pt`` and ``examples.npz``."""
+    """Write ``facts/metrics.csv``, and of the best epoch, where one is, ``model.pt`` and ``examples.npz``.
+
+    A model that can be served also gets ``serving.json``.
+    """
     folder = training.spec.folder
     facts = folder / "facts"
     facts.mkdir(exist_ok=True)
@@ -149,3 +152,6 @@ def write_results(training: Training) -> None:
     if training.best_value is not None:
         torch.save({"params": training.spec.params, "weights": training.best_weights}, folder / "model.pt")
         np.savez_compressed(folder / "examples.npz", allow_pickle=False, **training.examples())
+        serving = training.family.serving(training.spec.params, training.dataset)
+        if serving is not None:
+            serving.write(folder)

@@ -20,6 +20,7 @@ OBJECTIVES = {
     "globals_autoencoder": "valid/comparable_loss",
     "ssvae": "valid/nll_per_pixel",
     "etrm": "valid/lm",
+    "lvm": "valid/mse",
 }
 TINY_SOLVER = {
     "side": 5,
@@ -36,7 +37,10 @@ TINY_SOLVER = {
     "train_rows": 0,
     "warmup_steps": 0,
 }
-SMALLER = {"etrm": TINY_SOLVER}  # than its defaults, which take a second per step
+SMALLER = {  # than their defaults, whose steps are dear or whose data is large
+    "etrm": TINY_SOLVER,
+    "lvm": {"hidden_dim": 16, "n_layers": 1, "n_heads": 2, "state_dim": 4, "n_windows": 600},
+}
 COMPANIONS: dict[
     tuple[object, ...], dict[str, object]
 ] = {  # what an option needs, by (family, (name, option))

@@ -1,0 +1,41 @@
+"""The decoder beside a model: from a vector back to words, and from those words to a vector again."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from trainables.dataset import Array, Split
+from trainables.lvm.lsa import Lsa
+from trainables.lvm.trivial import cosines
+
+MOST_DECODED = 256  # vectors of a split that are decoded: the first ones
+
+
+def decoder_of(constants: Split) -> Lsa | None:
+    """Return the decoder of a data set, None where its encoder has none."""
+    return Lsa.of_arrays(constants) if "components" in constants else None
+
+
+def decoder_metrics(words: Lsa | None, raw: Tensor, target: Tensor) -> dict[str, float]:
+    """Return decoder test C and how many words are right; nothing without a decoder.
+
+    Args:
+        words: The decoder.
+        raw: Predictions, ``(n, d)``.
+        target: What follows, ``(n, d)``; the words of a true sentence are those that its own vector decodes to.
+    """
+    if words is None:
+        return {}
+    said, true = raw[:MOST_DECODED].cpu().numpy(), target[:MOST_DECODED].cpu().numpy()
+    own, right = words.decoded(said), words.decoded(true)
+    shared = (own & right).sum(axis=1)
+    return {
+        "decoder_cos": float(cosines(words.round_trip(said), said).mean()),
+        "word_precision": ratio(shared, own),
+        "word_recall": ratio(shared, right),
+    }
+
+
+def ratio(shared: Array, words: Array) -> float:
+    """Return the mean share of ``words`` ``(n, V)`` that are ``shared`` ``(n,)``; 0 where there are none."""
+    return float((shared / words.sum(axis=1).clip(min=1)).mean())
