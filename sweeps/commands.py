@@ -20,6 +20,7 @@ import click
 from search_spaces.domains import Value
 from search_spaces.errors import RefusedError, first_line
 from sweeps.data_commands import data
+from sweeps.model_commands import promote
 from sweeps.options import (
     OUT,
     DurationType,
@@ -44,7 +45,7 @@ PLAIN_WIDTH = 140
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="counterpoise", prog_name="sweeps")
 def cli() -> None:
-    r"""Sweeps over loss weights on Ray, tracked in MLflow, answered with verdicts.
+    """Sweeps over loss weights on Ray, tracked in MLflow, answered with verdicts.
 
     \b
     sweeps list                          studies that come with the project
@@ -56,6 +57,7 @@ def cli() -> None:
 
 
 cli.add_command(data)
+cli.add_command(promote)
 
 
 @cli.command("list")
@@ -86,7 +88,7 @@ def list_studies(as_json: bool) -> None:
 def plan(
     given: Study | None, /, study: str, as_json: bool, time_budget_s: float | None, **options: Any
 ) -> None:
-    r"""Show what a study would run: cells, seeds, what is finished. Starts nothing.
+    """Show what a study would run: cells, seeds, what is finished. Starts nothing.
 
     \b
     sweeps plan compare_globals_heads
@@ -117,7 +119,7 @@ def plan(
 def run(
     given: Study | None, /, study: str | None, as_json: bool, tracking_uri: str | None, **options: Any
 ) -> int:
-    r"""Run a study and report its answer; run it again to resume or extend it.
+    """Run a study and report its answer; run it again to resume or extend it.
 
     \b
     sweeps run compare_globals_heads
@@ -180,7 +182,7 @@ def report(
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
-    r"""Write report.html, report.json, cells.csv and the figures of a sweep, and print its verdicts.
+    """Write report.html, report.json, cells.csv and the figures of a sweep, and print its verdicts.
 
     \b
     sweeps report compare_globals_heads         its latest sweep
@@ -188,7 +190,8 @@ def report(
     sweeps report --records /data/run1 --out /tmp/report
     sweeps report 7f3a2c91d0 --tracking-uri http://head:5000 --out /tmp/report
     """
-    from sweeps.reporting import find_sweep, write_mlflow_report, write_sweep_report
+    from sweeps.reporting import write_mlflow_report, write_sweep_report
+    from sweeps.status import find_sweep
 
     if (sweep is None) == (records is None):
         raise RefusedError("Give either a sweep (from `sweeps status`) or --records DIR.")
@@ -211,8 +214,8 @@ def report(
 @json_option
 def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) -> int:
     """Send to MLflow what it has not got: of one sweep, or of all under OUT."""
-    from sweeps.reporting import find_sweep, publish_alone
-    from sweeps.status import sweep_folders
+    from sweeps.reporting import publish_alone
+    from sweeps.status import find_sweep, sweep_folders
     from sweeps.tracking import default_uri
 
     uri = tracking_uri or default_uri(out)
@@ -232,8 +235,7 @@ def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) 
 @json_option
 def status(sweep: str | None, out: Path, as_json: bool) -> None:
     """Show the sweeps under OUT, or the trials of one: states, epochs, errors."""
-    from sweeps.reporting import find_sweep
-    from sweeps.status import sweep_rows, table_of, trial_rows
+    from sweeps.status import find_sweep, sweep_rows, table_of, trial_rows
 
     rows = trial_rows(find_sweep(out, sweep)) if sweep else sweep_rows(out)
     if as_json:
@@ -244,28 +246,40 @@ def status(sweep: str | None, out: Path, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("trial")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--data", "data_root", type=click.Path(path_type=Path), help="Your own data.")
 @out_option
 @uri_option
 @json_option
-def probe(trial: str, data_root: Path | None, out: Path, tracking_uri: str | None, as_json: bool) -> None:
-    r"""Experiment on a trained model and print verdicts: is the context read, is the input copied.
+def probe(
+    trial: str, file: Path | None, data_root: Path | None, out: Path, tracking_uri: str | None, as_json: bool
+) -> None:
+    """Experiment on a trained model, or on data before any is trained, and print verdicts.
 
     TRIAL is a trial's folder, or its id (or the beginning of it) from `sweeps status SWEEP`. The results go to
-    facts/probe.json and to the trial's MLflow run. Exit status: 0 probed, whatever was found; 2 refused.
+    facts/probe.json and to the trial's MLflow run. FAMILY-data FILE examines the family's data instead. Exit status: 0
+    probed, whatever was found; 2 refused.
 
     \b
     sweeps probe 7f3a2c91
     sweeps probe outputs/encoder_variance/7f3a2c91d0/arm=standard/seed_1
+    sweeps probe lvm-data windows.npz
     """
-    from sweeps.probing import as_text
+    from sweeps.probing import as_text, check_data, family_of_data
     from sweeps.probing import probe as run_probe
 
-    folder, results, problem = run_probe(out, trial, data_root, tracking_uri)
+    problem, where = None, ""
+    if (family := family_of_data(trial)) is not None:
+        results = check_data(family, {}, file or data_root)
+    elif file is not None:
+        raise RefusedError(f"{trial!r} is a trial, whose data is given by --data {file}.")
+    else:
+        folder, results, problem = run_probe(out, trial, data_root, tracking_uri)
+        where = f"{folder}\n"
     if as_json:
         print_json([result.as_json() for result in results])
     else:
-        click.echo(f"{folder}\n{as_text(results)}")
+        click.echo(f"{where}{as_text(results)}")
     if problem:
         click.echo(f"Not in MLflow: {problem}", err=True)
 

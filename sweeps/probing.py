@@ -11,7 +11,7 @@ from search_spaces.errors import RefusedError
 from sweeps.plan import trial_folder
 from sweeps.records import SWEEP_FILE, TrialRow, read_records, read_trial_rows
 from sweeps.status import sweep_folders
-from trainables.families import load_family
+from trainables.families import family_names, load_family
 from trainables.probe import ProbeResult
 
 PROBE_FILE = "facts/probe.json"
@@ -93,6 +93,12 @@ def probe(
     ended_ms = records.epochs_of(row.trial_id)[-1].time_ms
     store = uri or default_uri(sweep.parent.parent)
     return folder, results, log_probe(store, row.mlflow_run_id, results, path, ended_ms)
+
+
+def family_of_data(name: str) -> str | None:
+    """Return the family whose data ``FAMILY-data`` names, None for the name of a trial."""
+    family = name.removesuffix("-data")
+    return family if family != name and family in family_names() else None
 
 
 def check_data(family_name: str, given: Params, data_root: Path | None) -> tuple[ProbeResult, ...]:

@@ -47,6 +47,8 @@ SWEEP_FILE, TRIALS_FILE, HISTORY_FILE, JOURNAL_FILE = (
     "history.parquet",
     "journal.jsonl",
 )
+REPORT_FOLDER = "report"  # beside the records
+DIGEST_FILE = ".records"  # in it: digest of the records that it speaks of
 HISTORY_SCHEMA = pa.schema(
     [
         ("trial_id", pa.dictionary(pa.int32(), pa.string())),

@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from search_spaces.domains import did_you_mean
 from search_spaces.errors import RefusedError, first_line
 from sweeps.plan import FINISHED_STATES, trial_folder
-from sweeps.records import HISTORY_FILE, SWEEP_FILE, TRIALS_FILE, Records, TrialRow, read_records
-from sweeps.status import sweep_folders
+from sweeps.promotion import log_winner
+from sweeps.records import (
+    DIGEST_FILE,
+    HISTORY_FILE,
+    REPORT_FOLDER,
+    SWEEP_FILE,
+    TRIALS_FILE,
+    Records,
+    TrialRow,
+    read_records,
+)
 from sweeps.sweep import only_writer
 from sweeps.tracking import MlflowStore, Pending, refuses
 from trainables.families import FamilyError, load_family
@@ -23,31 +31,8 @@ from trainables.picture import Examples, Picture
 if TYPE_CHECKING:  # the analysis is imported when there is something to report
     from analysis.exhibit import Drawing
 
-REPORT_FOLDER = "report"
-DIGEST_FILE = ".records"  # digest of the records that a report speaks of
 LOSSES_FIGURE = "losses.png"
 MOST_PICTURED = 12  # cells side by side in one picture of the report
-
-
-def find_sweep(out: Path, name: str) -> Path:
-    """Return the folder of a sweep: by path, by id or its beginning, or the latest of a study.
-
-    Raises:
-        RefusedError: If nothing under ``out`` is called so, or several are.
-    """
-    if (Path(name) / SWEEP_FILE).exists():
-        return Path(name)
-    folders = sweep_folders(out)
-    of_study = [folder for folder in folders if folder.parent.name == name]
-    by_id = [folder for folder in folders if folder.name.startswith(name)]
-    if of_study or len(by_id) == 1:
-        return (of_study or by_id)[-1]
-    if len(by_id) > 1:
-        raise RefusedError(f"{name!r} begins {len(by_id)} sweeps. Write more of the id; see `sweeps status`.")
-    known = [*{folder.parent.name for folder in folders}, *(folder.name for folder in folders)]
-    raise RefusedError(
-        f"No sweep {name!r} under {out}.{did_you_mean(name, known)} See `sweeps status --out {out}`."
-    )
 
 
 def conclude(folder: Path, uri: str, console: Console) -> tuple[Path | None, list[str]]:
@@ -62,6 +47,11 @@ def conclude(folder: Path, uri: str, console: Console) -> tuple[Path | None, lis
     if unsent:
         problems.append(
             f"MLflow has not got everything: {unsent}. It is recorded; send it with `sweeps sync`."
+        )
+    unlogged = None if unsent else log_winner(folder, uri)  # to the run of its trial, which must be there
+    if unlogged:
+        problems.append(
+            f"The best model is not in MLflow: {unlogged} Log it with `sweeps promote {folder.name}`."
         )
     return report, problems
 

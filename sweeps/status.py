@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from search_spaces.domains import did_you_mean
 from search_spaces.errors import RefusedError
 from sweeps.records import SWEEP_FILE, read_sweep, read_trial_rows
 
@@ -16,6 +17,27 @@ def sweep_folders(out: Path) -> list[Path]:
     """Return the folders of all sweeps under ``out``, the one written to last at the end."""
     found = out.glob(f"*/*/{SWEEP_FILE}")
     return [path.parent for path in sorted(found, key=lambda path: (path.stat().st_mtime, str(path)))]
+
+
+def find_sweep(out: Path, name: str) -> Path:
+    """Return the folder of a sweep: by path, by id or its beginning, or the latest of a study.
+
+    Raises:
+        RefusedError: If nothing under ``out`` is called so, or several are.
+    """
+    if (Path(name) / SWEEP_FILE).exists():
+        return Path(name)
+    folders = sweep_folders(out)
+    of_study = [folder for folder in folders if folder.parent.name == name]
+    by_id = [folder for folder in folders if folder.name.startswith(name)]
+    if of_study or len(by_id) == 1:
+        return (of_study or by_id)[-1]
+    if len(by_id) > 1:
+        raise RefusedError(f"{name!r} begins {len(by_id)} sweeps. Write more of the id; see `sweeps status`.")
+    known = [*{folder.parent.name for folder in folders}, *(folder.name for folder in folders)]
+    raise RefusedError(
+        f"No sweep {name!r} under {out}.{did_you_mean(name, known)} See `sweeps status --out {out}`."
+    )
 
 
 def sweep_rows(out: Path) -> list[dict[str, Any]]:

@@ -37,6 +37,12 @@ RUN_STATUS = {
 }
 TRIAL_FILES = ("config.yaml", "run.log", "model.pt", "facts/metrics.csv")
 KEPT_IN_RECORDS_ONLY = ("grad_norm/", "grad_cos/")
+QUIET_LOGGERS = (  # what they say at level INFO is no news to a user
+    "alembic",
+    "mlflow.pyfunc",
+    "mlflow.store.db.utils",
+    "mlflow.store.model_registry.abstract_store",
+)
 logger = logging.getLogger(__name__)
 
 
@@ -82,7 +88,8 @@ def import_mlflow(uri: str) -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_TIMEOUT_S))
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    for name in ("alembic", "mlflow.store.db.utils"):
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     importlib.import_module("mlflow.tracking")
     if not uri.startswith("http"):

@@ -204,3 +204,12 @@ def test_a_cluster_that_died_is_not_waited_for(tmp_path, monkeypatch):
     assert cluster_address(None) == "local"
     with pytest.raises(RefusedError, match="No Ray cluster runs on this machine"):
         cluster_address("auto")
+
+
+@pytest.mark.parametrize(
+    "verb", [["run"], ["plan"], ["probe"], ["promote"], ["data", "check"], ["data", "extract", "lvm"]]
+)
+def test_help_shows_examples_on_lines_of_their_own(verb, tmp_path):
+    shown = sweeps(*verb, "--help", cwd=tmp_path).stdout.splitlines()
+    assert len([line for line in shown if line.startswith(f"  sweeps {' '.join(verb)} ")]) >= 2
+    assert not any("\\b" in line for line in shown)

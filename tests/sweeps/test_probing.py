@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from sweeps.records import read_records
@@ -111,3 +112,23 @@ def test_the_data_of_a_family_is_checked(tmp_path):
     unknown = sweeps("data", "check", "etrm", "--set", "sides=6", cwd=tmp_path, check=False)
     assert unknown.returncode == 2
     assert "Did you mean 'side'?" in unknown.stderr
+
+
+def test_data_is_probed_before_anything_is_trained_on_it(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 6, 8)).astype(np.float32)
+    np.savez(
+        tmp_path / "windows.npz",
+        context_sequences=vectors[:, :5],
+        target_vectors=vectors[:, 5],
+        doc_ids=np.repeat(np.arange(10), 6),
+    )
+    found = json.loads(sweeps("probe", "lvm-data", "windows.npz", "--json", cwd=tmp_path).stdout)
+    claims = {result["id"]: result["verdict"] for result in found}
+    assert claims["split_by_document"] == "supported"
+    assert claims["mean_vector_is_near"] == "rejected"
+    assert claims["decoder_a"] == claims["decoder_b"] == "not_applicable"
+    assert {"moments_agree", "data_can_be_read"} <= claims.keys()
+    wrong = sweeps("probe", "7f3a", "windows.npz", cwd=tmp_path, check=False)
+    assert wrong.returncode == 2
+    assert "'7f3a' is a trial, whose data is given by --data windows.npz" in wrong.stderr
