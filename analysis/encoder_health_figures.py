@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,6 +28,7 @@ HEALTHY_RATIO = (0.2, 0.5)  # the hybrid note's healthy range of the encoder's s
 PANELS_PER_ROW = 4
 MOST_LINES = 24
 LineStyle = str | tuple[int, tuple[int, int]]
+Side = Literal["left", "center", "right"]
 SOLID_FIRST = ("solid", *(line for line in theme.LINES if line != "solid"))
 
 
@@ -193,9 +194,13 @@ def forest(
         panel = figure.subplots()
         for y, row in enumerate(rows):
             draw_forest_row(panel, y, row)
-        draw_forest_line(panel, rows[0].effect.null, reference, theme.INK, "solid")
+        null = rows[0].effect.null
+        sides: tuple[Side, Side] = ("left", "right")  # names stand away from each other
+        if distance is None or distance.estimate > null:
+            sides = ("right", "left")
+        draw_forest_line(panel, null, reference, theme.INK, "solid", sides[0])
         if distance is not None:
-            draw_forest_line(panel, distance.estimate, "control", theme.MUTED, (0, (5, 3)))
+            draw_forest_line(panel, distance.estimate, "control", theme.MUTED, (0, (5, 3)), sides[1])
         set_forest_axes(panel, rows)
         panel.set_xlabel(effect_label(table, rows[0].effect, reference))
     told = "; ".join(f"{row.name}: {row.effect.interval_text}, {row.text}" for row in rows)
@@ -210,16 +215,18 @@ def forest(
     )
 
 
-def draw_forest_line(panel: Axes, at: float, name: str, colour: str, style: LineStyle) -> None:
-    """Draw one vertical line with its name above the panel."""
+def draw_forest_line(
+    panel: Axes, at: float, name: str, colour: str, style: LineStyle, side: Side = "center"
+) -> None:
+    """Draw one vertical line with its name above the panel; the ``side`` of the name that stands at the line."""
     panel.axvline(at, color=colour, linewidth=1.0, linestyle=style, zorder=0)
     panel.annotate(
         name,
         (at, 1),
         xycoords=("data", "axes fraction"),
-        xytext=(0, 3),
+        xytext=({"left": 2, "center": 0, "right": -2}[side], 3),
         textcoords="offset points",
-        ha="center",
+        ha=side,
         fontsize=8,
         color=theme.MUTED,
     )
@@ -228,14 +235,23 @@ def draw_forest_line(panel: Axes, at: float, name: str, colour: str, style: Line
 def set_forest_axes(panel: Axes, rows: Sequence[ForestRow]) -> None:
     """Name the rows from top to bottom; ratios stand on a logarithmic axis."""
     if rows[0].effect.kind == "ratio":
-        panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        panel.xaxis.set_minor_locator(NullLocator())
+        set_ratio_axis(panel)
     panel.set_ylim(len(rows) - 0.5, -0.6)
     panel.set_yticks(range(len(rows)), [f"{row.group}  {row.name}" for row in rows], color=theme.INK)
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=True, axis="x")
+
+
+def set_ratio_axis(panel: Axes) -> None:
+    """Give the x axis a logarithmic scale with a handful of round numbers, over decades or a part of one."""
+    panel.set_xscale("log")
+    low, high = panel.get_xlim()
+    decades = math.log10(high / low)
+    within = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
+    across = LogLocator(subs=(1, 2, 5) if decades < 3 else (1,), numticks=12)
+    panel.xaxis.set_major_locator(within if decades < 1 else across)
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    panel.xaxis.set_minor_locator(NullLocator())
 
 
 def effect_label(table: SweepTable, effect: Effect, reference: str) -> str:

@@ -124,8 +124,8 @@ def starved(judge: Judge, arm: Subject) -> Verdict | None:
     """Return the verdict on "the encoder gets too little gradient, or some of it none", None without data."""
     ratio = judge.below(arm, GRADIENT, health.STARVED_GRAD_RATIO)
     structural = unreached(judge.table, arm)
-    if ratio is None and structural != "supported":
-        return None
+    if ratio is None:  # the ratio of trials that a guard ended is not taken; that nothing starves needs it
+        return None if structural == "rejected" else structural
     return any_of(verdict for verdict in (structural, ratio) if verdict is not None)
 
 

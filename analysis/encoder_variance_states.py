@@ -29,6 +29,7 @@ from analysis.judge import Judge, Quantity, against_bound, given, nearest_bound,
 from analysis.scales import Scale
 from analysis.subjects import Subject, mean_of, metric_name
 from analysis.table import Meaning, SweepTable
+from search_spaces.etrm import VARIATIONAL_ENCODERS
 from trainables.etrm.health import COLLAPSED_CROSS_RATIO, LEAST_WITHIN_VAR, SUSPICIOUS_CROSS_RATIO
 
 NEGLIGIBLE_VAR = LEAST_WITHIN_VAR / 10  # added before logarithms: near zero those are of rounding
@@ -51,6 +52,9 @@ RAISED = Scale("ratio", f"{NEGLIGIBLE_VAR:g} more than the value", raised, back=
 WITHIN = Quantity("encoder_within_puzzle_var", RAISED, (LEAST_WITHIN_VAR,))
 NOISE = Quantity(NOISE_SHARE, scales.VARIANCE_SHARE, (LEAST_NOISE_SHARE, MOST_NOISE_SHARE))
 SIGNAL = Quantity("signal_var", RAISED, (LEAST_WITHIN_VAR,))
+
+
+NOT_VARIATIONAL = "See that the encoder gets gradient (encoder_starved); then take another encoder_type."
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,12 @@ def state_text(judge: Judge, arm: Subject, state: State | None) -> str:
     return state.name.replace("healthy", "suspicious") if suspicious(judge, arm) else state.name
 
 
+def advice_for(arm: Subject, state: State) -> str:
+    """Return what to do about a state; no weight of a KL helps an encoder that has none."""
+    variational = str(arm.params.get("encoder_type")) in VARIATIONAL_ENCODERS
+    return state.advice if variational or not state.advice else NOT_VARIATIONAL
+
+
 def states(judge: Judge) -> list[Finding]:
     """Return of every cell whether it collapses, then in which state it is."""
     arms = subjects(judge.table)
@@ -195,7 +205,7 @@ def encoder_state(judge: Judge, arm: Subject) -> Finding:
         supported=f"{arm.name} is {name}: {numbers_said}.",
         rejected=f"{arm.name} is {name}: {numbers_said}.",
         undecided=f"The state of {arm.name} is {name}: {numbers_said}.",
-        advice={"rejected": state.advice} if state else {},
+        advice={"rejected": advice_for(arm, state)} if state else {},
     )
     shown = numbers(judge.table, arm, CROSS.name, WITHIN.name, "signal_var", "noise_var", NOISE_SHARE)
     effects = given(*(judge.effect(arm, quantity) for quantity in (CROSS, WITHIN, NOISE)))
@@ -226,6 +236,6 @@ def table_row(judge: Judge, arm: Subject) -> list[str]:
     signal, noise = (mean_of(judge.table, name, arm.cell) for name in ("signal_var", "noise_var"))
     split = "–" if signal is None or noise is None else f"{signal:.3g} / {noise:.3g}"
     said = "no data" if ratio is None else state_text(judge, arm, state)
-    advice = "" if state is None else state.advice
+    advice = "" if state is None else advice_for(arm, state)
     within, noise_share = (interval_text(judge, arm, quantity) for quantity in (WITHIN, NOISE))
     return [arm.name, cross_text(judge, arm), within, split, noise_share, said, advice or "–"]

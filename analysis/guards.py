@@ -192,7 +192,9 @@ def guards_are_right(table: SweepTable) -> Finding:
         said = (
             "No trial that broke a rule was run on to the end, so nothing says whether the rules are right."
         )
-        advice = "Set guard_audit above 0: some of the trials that break a rule are then run on."
+        advice = (
+            "Raise guard_audit (a share, 0.1 by default): so many of the trials that break a rule are run on."
+        )
         return Finding("guards_are_right", "undecided", said, saved, advice)
     overall = found[0]
     verdict: Verdict = "undecided"

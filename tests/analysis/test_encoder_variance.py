@@ -30,11 +30,20 @@ ENCODERS = {
         cross=0.4, reached=0.0, ratio=0.0, params={"encoder_type": "trm_style", "detached_context": True}
     ),
 }
+DRAWN = {"encoder_type": "hybrid_variational"}
 STATES = {
-    "collapsed": (EncoderTruth(cross=0.01, within=0.001), "collapsed to deterministic", "Raise kl_weight"),
-    "drowned": (EncoderTruth(cross=0.01, within=0.3), "stochastic and uninformative", "latent_dim"),
-    "fixed": (EncoderTruth(cross=0.4, within=0.0005), "deterministic and healthy", ""),
-    "alive": (EncoderTruth(cross=0.4, within=0.2), "variational and healthy", ""),
+    "collapsed": (
+        EncoderTruth(cross=0.01, within=0.001, params=DRAWN),
+        "collapsed to deterministic",
+        "Raise kl_weight",
+    ),
+    "drowned": (
+        EncoderTruth(cross=0.01, within=0.3, params=DRAWN),
+        "stochastic and uninformative",
+        "latent_dim",
+    ),
+    "fixed": (EncoderTruth(cross=0.4, within=0.0005, params=DRAWN), "deterministic and healthy", ""),
+    "alive": (EncoderTruth(cross=0.4, within=0.2, params=DRAWN), "variational and healthy", ""),
 }
 
 
@@ -75,6 +84,15 @@ def test_each_of_the_four_states_is_recovered_with_its_advice(table):
         assert said.verdict == ("supported" if "healthy" in state else "rejected"), name
         assert f"is {state}:" in said.statement
         assert advice in said.advice
+
+
+def test_no_kl_weight_is_advised_to_an_encoder_that_has_no_latent(table):
+    found = findings(
+        table({**four_states(), "etrm": EncoderTruth(cross=0.001, params={"encoder_type": "trm_style"})})
+    )
+    assert found["encoder_state[etrm]"].verdict == "rejected"
+    assert "kl_weight" not in found["encoder_state[etrm]"].advice
+    assert "gets gradient" in found["encoder_state[etrm]"].advice
 
 
 def test_noise_that_is_large_in_number_and_small_beside_the_signal_is_no_sampling(table):

@@ -125,7 +125,7 @@ def test_without_an_audit_nothing_is_claimed(tmp_path):
         table_of(tmp_path, [trial("collapsed", 4, rule=RULE_TEXT), trial("complete", 10)])
     )
     assert found.verdict == "undecided"
-    assert "guard_audit above 0" in found.advice
+    assert "Raise guard_audit" in found.advice
 
 
 def test_rules_that_nothing_broke_are_not_judged(tmp_path):
