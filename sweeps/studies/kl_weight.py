@@ -2,9 +2,9 @@
 
 The context of a puzzle may be collapsed to one for all puzzles, drowned in its own sampling noise, deterministic,
 or variational and informative; the report puts every cell into one of the four, with intervals.
-80 trials (16 cells x 5 seeds), about 10 minutes on two CPU cores: puzzles of at most 8 x 8, no augmentation, so
+48 trials (16 cells x 3 seeds), about 6 minutes on two CPU cores: puzzles of at most 8 x 8, no augmentation, so
 that a few hundred steps are enough for the solver to begin to read its context. Seeds of an encoder differ more than
-weights do, so there are five. The other variational encoder is one `--set` away; it takes half as long again.
+weights do: `--seeds 5` decides more cells. The other variational encoder is one `--set` away, and takes half as long again.
 Expected: more weight, more noise within a puzzle; too much, and nothing is left that tells puzzles apart.
 
 Run:     sweeps run kl_weight
@@ -34,7 +34,7 @@ STUDY = Study(
         "passes_per_epoch": 5,
         "train_rows": 16,
     },
-    seeds=5,
+    seeds=3,
     epochs=4,
     objective=Objective("valid/lm", mode="min"),
     analysis="encoder_variance",
