@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from analysis import category_figure, curves, figures, guards, search_exhibits
 from analysis.answer import Answer, load_analysis
 from analysis.exhibit import Drawing, Listing
-from analysis.table import SweepTable, bare_name
+from analysis.table import Mode, SweepTable, bare_name
 
 MARKS = {
     "collapsed": " A cross-hatched edge marks trials that a guard ended, which are left out, too.",
@@ -125,8 +125,14 @@ def trade_off_drawing(found: Answer) -> Drawing:
     return Drawing(
         "trade_off",
         "Trade-off",
-        "Down and left is better. Large marks are cell means, small ones seeds. Cells on the front are beaten by no "
-        "other on both metrics; the knee is the one closest to the best of both. The front is drawn from means.",
+        f"{better_corner(found.front.modes)} is better. Large marks are cell means, small ones seeds. Cells on the "
+        "front are beaten by no other on both metrics; the knee is the one closest to the best of both. The front is drawn from means.",
         f"Scatter of {' against '.join(found.front.metrics)}. Pareto set: {named}.",
         figures.trade_off(found.table, found.front),
     )
+
+
+def better_corner(modes: Sequence[Mode]) -> str:
+    """Return where the best cells of a plot of two metrics lie, the first one along x: ``Down and right``."""
+    across, up = modes
+    return f"{'Down' if up == 'min' else 'Up'} and {'left' if across == 'min' else 'right'}"

@@ -13,6 +13,7 @@ from planted import Planted
 from analysis import grid, theme
 from analysis.exhibit import Drawing, Listing
 from analysis.figures import heatmap
+from analysis.gallery import better_corner
 from analysis.load import load_table
 from analysis.report import LARGEST_SVG, write_report
 
@@ -86,3 +87,8 @@ def test_a_long_name_is_broken_where_its_parts_meet():
     assert theme.wrapped("two words here", 9) == "two words\nhere"
     assert theme.wrapped("-0.5", 10) == "-0.5"
     assert theme.wrapped("1e-05", 20) == "1e-05"
+
+
+def test_the_better_corner_of_a_trade_off_follows_the_metrics():
+    assert better_corner(("min", "min")) == "Down and left"
+    assert better_corner(("max", "min")) == "Down and right"

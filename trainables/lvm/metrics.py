@@ -5,7 +5,6 @@ from __future__ import annotations
 from trainables.dataset import Metric
 from trainables.guard import Guard
 
-COLLAPSED = 0.9  # of the way from the spread of the targets to one prediction for all
 DIVERSE_STD = 0.01  # of a dimension of unit vectors: below it the dimension is the same for all
 
 METRICS = {
