@@ -126,7 +126,8 @@ def trade_off_drawing(found: Answer) -> Drawing:
         "trade_off",
         "Trade-off",
         f"{better_corner(found.front.modes)} is better. Large marks are cell means, small ones seeds. Cells on the "
-        "front are beaten by no other on both metrics; the knee is the one closest to the best of both. The front is drawn from means.",
+        "front are beaten by no other on both metrics; the knee is the one closest to the best of both. The front is "
+        "drawn from means.",
         f"Scatter of {' against '.join(found.front.metrics)}. Pareto set: {named}.",
         figures.trade_off(found.table, found.front),
     )
