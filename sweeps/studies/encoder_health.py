@@ -8,7 +8,7 @@ and the 1000 steps of a frozen solver are the first 50 of 336. The control makes
 many steps as SF1; the large batch alone changes nothing else, and so takes half of them.
 Sixteen puzzles, learnt by heart: few enough that a solver begins to get whole grids right, and so to halt, within the
 budget. The objective is what is learnt of them; nothing unseen is solved at this size.
-30 trials (10 arms x 3 seeds), about 10 minutes on two CPU cores.
+30 trials (10 arms x 3 seeds), about 12 minutes on two CPU cores.
 Expected: unknown; the report ranks the hypotheses by evidence, each with its fix.
 
 Run:     sweeps run encoder_health

@@ -2,7 +2,7 @@
 
 The context of a puzzle may be collapsed to one for all puzzles, drowned in its own sampling noise, deterministic,
 or variational and informative; the report puts every cell into one of the four, with intervals.
-48 trials (16 cells x 3 seeds), about 6 minutes on two CPU cores: puzzles of at most 8 x 8, no augmentation, so
+48 trials (16 cells x 3 seeds), about 9 minutes on two CPU cores: puzzles of at most 8 x 8, no augmentation, so
 that a few hundred steps are enough for the solver to begin to read its context. Seeds of an encoder differ more than
 weights do: `--seeds 5` decides more cells. The other variational encoder is one `--set` away.
 Expected: more weight, more noise within a puzzle; too much, and nothing is left that tells puzzles apart.
