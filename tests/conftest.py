@@ -1,6 +1,8 @@
-"""Shared by all tests: a quiet environment, and a user's own study with its own tiny family."""
+"""Shared by all tests: a quiet environment, an S3 on loopback, and a user's own study with its own tiny family."""
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,29 @@ def toy_search(tmp_path: Path):
         return study
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Run an S3 on loopback for the whole session; return its URL. Its credentials stand in the environment."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", "test-access-key")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test-secret-key")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str) -> str:
+    """Return the name of a new, empty bucket on `s3_server`."""
+    import boto3
+
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
+    return name
