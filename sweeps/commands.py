@@ -24,6 +24,7 @@ from sweeps.model_commands import promote
 from sweeps.options import (
     OUT,
     DurationType,
+    OutType,
     json_option,
     out_option,
     split_options,
@@ -129,6 +130,7 @@ def run(
     """
     from sweeps.plan import RunOptions
     from sweeps.reporting import closing_lines, conclude
+    from sweeps.storage import shown
     from sweeps.sweep import execute
     from sweeps.tracking import default_uri
 
@@ -144,7 +146,7 @@ def run(
     report_path, problems = conclude(outcome.folder, uri, screen)
     facts = {
         "sweep_id": planned.sweep_id,
-        "records": str(outcome.folder),
+        "records": shown(outcome.folder),
         "report": report_path and str(report_path),
         "states": dict(outcome.states),
         "trained": outcome.trained,
@@ -155,7 +157,9 @@ def run(
     if as_json:
         print_json(facts)
     else:
-        screen.print(closing_lines(facts, options["out"]), highlight=False, markup=False, soft_wrap=True)
+        screen.print(
+            closing_lines(facts, shown(options["out"])), highlight=False, markup=False, soft_wrap=True
+        )
     return outcome.exit_code if report_path else 1
 
 
@@ -167,7 +171,7 @@ def run(
 )
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=OutType(),
     default=OUT,
     show_default=True,
     help="Folder of all results.",
@@ -213,14 +217,15 @@ def report(
 @uri_option
 @json_option
 def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) -> int:
-    """Send to MLflow what it has not got: of one sweep, or of all under OUT."""
-    from sweeps.reporting import publish_alone
+    """Send to MLflow, and to object storage, what they have not got: of one sweep, or of all under OUT."""
+    from sweeps.reporting import publish_alone, store_alone
     from sweeps.status import find_sweep, sweep_folders
+    from sweeps.storage import shown
     from sweeps.tracking import default_uri
 
     uri = tracking_uri or default_uri(out)
     folders = [find_sweep(out, sweep)] if sweep else sweep_folders(out)
-    problems = {str(folder): publish_alone(folder, uri) for folder in folders}
+    problems = {shown(folder): publish_alone(folder, uri) or store_alone(folder) for folder in folders}
     if as_json:
         print_json({"tracking_uri": uri, "sweeps": problems})
     for folder, problem in problems.items():

@@ -20,6 +20,7 @@ from sweeps.plan import FINISHED_STATES, Plan, PlannedTrial, RunOptions
 from sweeps.records import Records
 from sweeps.scheduling import TIME, VALUE, GroupedScheduler, make_scheduler
 from sweeps.source import FINISHED, Source
+from sweeps.storage import mirror_of
 from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
 
@@ -41,6 +42,7 @@ with suppress(ImportError):  # what starting Ray would import, so that MLflow ca
     import ray.dashboard.optional_deps  # noqa: F401
 
 CONNECT_TIMEOUT_S = 5.0
+OWN_VARIABLES = ("PYTHONPATH", "AWS_ENDPOINT_URL", "AWS_REGION")  # and no secret: Ray shows them
 PENDING_OF_A_GRID = "64"  # trials that Tune may hold ready; of a search one, to draw as late as possible
 
 
@@ -167,7 +169,7 @@ def ray_session(options: RunOptions) -> Iterator[None]:
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env=own_code_environment(),
+            runtime_env=own_environment(),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = first_line(error)
@@ -225,10 +227,10 @@ def silence(address: str) -> str | None:
     return None
 
 
-def own_code_environment() -> dict[str, Any] | None:
-    """Return the runtime environment that lets workers import a user's own family, None when there is none."""
-    path = os.environ.get("PYTHONPATH")
-    return {"env_vars": {"PYTHONPATH": path}} if path else None
+def own_environment() -> dict[str, Any] | None:
+    """Return the runtime environment by which workers find a user's own family and the driver's object storage."""
+    found = {name: os.environ[name] for name in OWN_VARIABLES if os.environ.get(name)}
+    return {"env_vars": found} if found else None
 
 
 def refuse_too_small(options: RunOptions) -> None:
@@ -289,6 +291,7 @@ def tuner(
 
 def trial_config(plan: Plan, trial: PlannedTrial, options: RunOptions) -> dict[str, Any]:
     """Return what the trainable needs to know of one trial."""
+    folder, mirror = plan.folder / trial.folder, mirror_of(plan.folder)
     return {
         "trial_id": trial.trial_id,
         "family": plan.study.family,
@@ -297,7 +300,8 @@ def trial_config(plan: Plan, trial: PlannedTrial, options: RunOptions) -> dict[s
         "epochs": plan.study.epochs,
         "metric": plan.study.objective.metric,
         "mode": plan.study.objective.mode,
-        "folder": str((plan.folder / trial.folder).resolve()),
+        "folder": str(folder.resolve()),
+        "remote": (mirror.remote / trial.folder).uri if mirror is not None else None,
         "data_key": trial.data_key,
         "threads": max(1, int(options.cpus_per_trial)),
         "device": "cuda" if options.gpus_per_trial > 0 else "cpu",

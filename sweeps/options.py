@@ -29,6 +29,20 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+class OutType(click.ParamType):  # type: ignore[type-arg]
+    """A folder of results: local, or in object storage as ``s3://bucket/prefix``, of which a local copy is made."""
+
+    name = "path or uri"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the local folder, with the records that object storage has."""
+        if "://" not in str(value):
+            return Path(value)
+        from sweeps.storage import local_out
+
+        return local_out(str(value))
+
+
 def study_options(command: Command) -> Command:
     """Add the options that say which trials a study consists of."""
     for option in reversed(
@@ -59,7 +73,11 @@ def study_options(command: Command) -> Command:
 
 
 out_option = click.option(
-    "--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder of all results."
+    "--out",
+    type=OutType(),
+    default=OUT,
+    show_default=True,
+    help="Folder of all results, or a place in object storage such as s3://bucket/results.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 uri_option = click.option(

@@ -9,10 +9,12 @@ from pathlib import Path
 from search_spaces.domains import Params, did_you_mean
 from search_spaces.errors import RefusedError
 from sweeps.plan import trial_folder
-from sweeps.records import SWEEP_FILE, TrialRow, read_records, read_trial_rows
+from sweeps.records import TrialRow, read_records, read_trial_rows
 from sweeps.status import sweep_folders
+from sweeps.storage import bring
 from trainables.families import family_names, load_family
 from trainables.probe import ProbeResult
+from trainables.trial_spec import SWEEP_FILE
 
 PROBE_FILE = "facts/probe.json"
 CONFIG_FILE = "config.yaml"
@@ -81,7 +83,7 @@ def probe(
 
     sweep, row = find_trial(out, name)
     records = read_records(sweep)
-    folder = sweep / trial_folder(row.cell, row.seed)
+    folder = bring(sweep / trial_folder(row.cell, row.seed))
     config = read_config(folder)
     found = probe_trial(folder, data_root, records.sweep["provenance"])
     results = (*found, *check_data(config["family"], config["params"], data_root))

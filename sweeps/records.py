@@ -8,9 +8,10 @@ A folder of records holds
 * ``history.parquet``: trial_id, epoch (from 1), metric, value, time_ms.
 
 Parquet cannot be appended to, so every event goes first to ``journal.jsonl``, one line each, flushed
-before anybody else hears of it. `RecordWriter.compact` folds the journal into the tables by atomic
-renames; a crash at any point leaves either the old tables with the journal or the new tables, and
-replaying a journal twice changes nothing, because rows are keyed by trial and by (trial, epoch, metric).
+before anybody else hears of it; its first line is an id that tells it from the journal before.
+`RecordWriter.compact` folds the journal into the tables by atomic renames; a crash at any point leaves
+either the old tables with the journal or the new tables, and replaying a journal twice changes nothing,
+because rows are keyed by trial and by (trial, epoch, metric).
 The driver is the only writer; anybody may read at any time.
 """
 
@@ -34,6 +35,7 @@ import pyarrow.parquet as pq
 
 from search_spaces.domains import Params
 from search_spaces.errors import RefusedError, first_line
+from trainables.trial_spec import SWEEP_FILE
 
 STATES = ("complete", "pruned", "collapsed", "diverged", "failed", "running")
 SCHEMA_VERSION = 1
@@ -41,12 +43,7 @@ RESERVED_COLUMNS = (
     *("trial_id", "cell", "seed", "state", "n_epochs", "wall_s", "error", "mlflow_run_id"),
     *("guard", "guard_epoch", "point"),
 )
-SWEEP_FILE, TRIALS_FILE, HISTORY_FILE, JOURNAL_FILE = (
-    "sweep.json",
-    "trials.parquet",
-    "history.parquet",
-    "journal.jsonl",
-)
+TRIALS_FILE, HISTORY_FILE, JOURNAL_FILE = "trials.parquet", "history.parquet", "journal.jsonl"
 REPORT_FOLDER = "report"  # beside the records
 DIGEST_FILE = ".records"  # in it: digest of the records that it speaks of
 HISTORY_SCHEMA = pa.schema(
@@ -365,6 +362,7 @@ class RecordWriter:
     def _append(self, kind: str, row: dict[str, Any]) -> None:
         if self._journal is None:
             self._journal = (self.folder / JOURNAL_FILE).open("a", encoding="utf-8")
+            self._journal.write(json.dumps({"kind": "journal", "id": time.time_ns()}) + "\n")
         self._journal.write(json.dumps({"kind": kind, "row": row}) + "\n")
         self._journal.flush()
 

@@ -17,16 +17,18 @@ from sweeps.records import (
     DIGEST_FILE,
     HISTORY_FILE,
     REPORT_FOLDER,
-    SWEEP_FILE,
     TRIALS_FILE,
     Records,
     TrialRow,
     read_records,
+    read_trial_rows,
 )
+from sweeps.storage import bring, store
 from sweeps.sweep import only_writer
 from sweeps.tracking import MlflowStore, Pending, refuses
 from trainables.families import FamilyError, load_family
 from trainables.picture import Examples, Picture
+from trainables.trial_spec import SWEEP_FILE
 
 if TYPE_CHECKING:  # the analysis is imported when there is something to report
     from analysis.exhibit import Drawing
@@ -40,6 +42,7 @@ def conclude(folder: Path, uri: str, console: Console) -> tuple[Path | None, lis
     problems: list[str] = []
     report = None
     try:
+        bring(folder)
         report = write_sweep_report(folder, console)
     except (RefusedError, OSError) as error:
         problems.append(f"No report: {error}")
@@ -52,6 +55,11 @@ def conclude(folder: Path, uri: str, console: Console) -> tuple[Path | None, lis
     if unlogged:
         problems.append(
             f"The best model is not in MLflow: {unlogged} Log it with `sweeps promote {folder.name}`."
+        )
+    unstored = store_alone(folder)
+    if unstored:
+        problems.append(
+            f"Not everything is in object storage: {unstored}. It lies in {folder}; send it with `sweeps sync`."
         )
     return report, problems
 
@@ -199,6 +207,16 @@ def publish_alone(folder: Path, uri: str) -> str | None:
         return str(error)
 
 
+def store_alone(folder: Path) -> str | None:
+    """Send a sweep to object storage unless a driver is running it; return what went wrong."""
+    try:
+        with only_writer(folder):
+            rows = read_trial_rows(folder).values()
+            return store(folder, {trial_folder(r.cell, r.seed) for r in rows if r.state in FINISHED_STATES})
+    except RefusedError as error:
+        return str(error)
+
+
 def publish(folder: Path, uri: str) -> str | None:
     """Send to MLflow what it has not got of a sweep: trials, tables, report; call it with the sweep's lock held.
 
@@ -268,7 +286,7 @@ def files_under(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def closing_lines(facts: dict[str, Any], out: Path) -> str:
+def closing_lines(facts: dict[str, Any], out: str) -> str:
     """Return where everything is, and what to do about what is missing."""
     lines = [
         f"records   {facts['records']}",

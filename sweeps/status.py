@@ -10,7 +10,8 @@ from rich.table import Table
 
 from search_spaces.domains import did_you_mean
 from search_spaces.errors import RefusedError
-from sweeps.records import SWEEP_FILE, read_sweep, read_trial_rows
+from sweeps.records import read_sweep, read_trial_rows
+from trainables.trial_spec import SWEEP_FILE
 
 
 def sweep_folders(out: Path) -> list[Path]:

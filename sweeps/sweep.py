@@ -25,11 +25,10 @@ from rich.console import Console
 
 from search_spaces.domains import Choice, Domain, Int, Params, Value
 from search_spaces.errors import RefusedError
-from sweeps.plan import Plan, RunOptions, axes_of, trial_folder
+from sweeps.plan import Plan, RunOptions, axes_of, ended_trials, trial_folder
 from sweeps.progress import LiveProgress, Progress
 from sweeps.records import (
     SCHEMA_VERSION,
-    SWEEP_FILE,
     Records,
     RecordWriter,
     read_records,
@@ -37,10 +36,12 @@ from sweeps.records import (
     write_atomically,
 )
 from sweeps.source import Grid, Source
+from sweeps.storage import mirrored
 from sweeps.tracking import MlflowStore, Tracker, import_mlflow
 from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
 from trainables.families import load_family
+from trainables.trial_spec import SWEEP_FILE
 
 DRAIN_S = 20.0
 LOCK_FILE = ".lock"
@@ -83,7 +84,10 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
     """
     started = time.monotonic()
     datasets = load_datasets(plan)
-    with only_writer(plan.folder), ThreadPoolExecutor(1) as pool:
+    with only_writer(plan.folder), mirrored(plan.folder), ThreadPoolExecutor(1) as pool:
+        plan = replace(
+            plan, recorded=ended_trials(plan.folder.parent.parent, plan.folder)
+        )  # as the lock found it
         session = ray_for(plan, options)
         imported = pool.submit(import_mlflow, tracking_uri)  # while Ray starts: a second of two
         with session:

@@ -22,6 +22,7 @@ from typing import Any
 
 from search_spaces.errors import first_line
 from sweeps.records import EpochRow, Records, TrialRow
+from sweeps.storage import bring
 from trainables.probe import ProbeResult
 
 PUSH_EVERY_S = 5.0
@@ -208,8 +209,11 @@ class MlflowStore:
         self.children = self._children()
 
     def _log_files(self, run_id: str, folder: Path | None) -> None:
-        for file in TRIAL_FILES if folder else ():
-            path = folder / file  # type: ignore[operator]
+        if folder is None:
+            return
+        bring(folder)
+        for file in TRIAL_FILES:
+            path = folder / file
             if path.exists():
                 place = str(Path(file).parent)
                 self.client.log_artifact(run_id, str(path), None if place == "." else place)

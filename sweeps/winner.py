@@ -11,6 +11,7 @@ from typing import Any
 from search_spaces.errors import RefusedError
 from sweeps.plan import trial_folder
 from sweeps.records import DIGEST_FILE, REPORT_FOLDER, EpochRow, Records, TrialRow, read_records
+from sweeps.storage import bring
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def find_winner(folder: Path) -> Winner:
         if metric in epoch.metrics
     ]
     row, best = min(epochs, key=lambda pair: sign * pair[1].metrics[metric])
-    return Winner(records.sweep, row, best, folder / trial_folder(row.cell, row.seed))
+    return Winner(records.sweep, row, best, bring(folder / trial_folder(row.cell, row.seed)))
 
 
 def reported(folder: Path, records: Records) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from sweeps.plan import Plan, PlannedTrial, trial_folder
 from sweeps.progress import Progress
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, now_ms, read_records
+from sweeps.storage import bring
 from sweeps.tracking import Tracker
 from trainables.trial_spec import CHECKPOINT_FILE
 
@@ -82,7 +83,7 @@ class SweepWriter:
         row, source = self.plan.recorded.get(trial.trial_id, (None, self.folder))
         if row is None or source == self.folder:
             return None
-        files = source / trial_folder(row.cell, row.seed)
+        files = bring(source / trial_folder(row.cell, row.seed))
         if files.is_dir():
             shutil.copytree(files, self.folder / trial.folder, dirs_exist_ok=True)
         if source not in self._others:

@@ -17,10 +17,12 @@ import numpy as np
 import torch
 import yaml
 
-from trainables.checkpoint import load_checkpoint, save_checkpoint
+from search_spaces.errors import first_line
 from trainables.dataset import Dataset
 from trainables.families import load_family
+from trainables.remote import RemoteFolder
 from trainables.training import DivergedError, Training
+from trainables.trial_folder import TrialFolder
 from trainables.trial_spec import TrialSpec
 
 CHECKPOINT_EVERY_S = 2.0  # less often than an epoch of a short trial: redoing two seconds is cheaper
@@ -34,14 +36,21 @@ class Trial:
         spec: The trial.
         dataset: Returns its data; called when it begins, so that a failure there is the trial's.
         device: Where it trains.
+        remote: Copy of its folder in object storage, None when the driver sees the folder itself.
     """
 
-    def __init__(self, spec: TrialSpec, dataset: Callable[[], Dataset], device: str = "cpu") -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        dataset: Callable[[], Dataset],
+        device: str = "cpu",
+        remote: RemoteFolder | None = None,
+    ) -> None:
         self.spec, self._dataset, self._device = spec, dataset, device
+        self.folder = TrialFolder(spec.folder, remote)
         self.training: Training | None = None
         self._n_reported = 0
         self._saved_at = time.monotonic()
-        log_to(spec)
 
     def advance(self) -> dict[str, Any]:
         """Train one epoch.
@@ -58,20 +67,37 @@ class Trial:
             return self._advanced(self.training)
         except DivergedError as error:
             logger.warning("diverged: %s", error)
-            return self._report("diverged", str(error))
+            return self._ended_badly("diverged", str(error))
         except Exception as error:  # noqa: BLE001 - the trial's own fault, of whatever kind: it fails alone
             trace = traceback.format_exc()
             logger.error("failed:\n%s", trace)
-            return self._report("failed", f"{type(error).__name__}: {error}\n{trace}")
+            return self._ended_badly("failed", f"{type(error).__name__}: {error}\n{trace}")
 
     def _prepare(self) -> Training:
-        training = Training(load_family(self.spec.family), self.spec, self._dataset(), self._device)
+        log_to(self.spec)
+        training = self._fresh()
         write_config(self.spec)
-        checkpoint = load_checkpoint(self.spec.folder, self.spec.trial_id)
-        if checkpoint is not None:
+        checkpoint = self.folder.load_checkpoint(self.spec.trial_id)
+        if checkpoint is None:
+            return training
+        try:
             training.restore(checkpoint)
-            logger.info("resumed after epoch %d", training.epoch)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            logger.warning("the checkpoint does not fit (%s); the trial starts over", first_line(error))
+            return self._fresh()
+        logger.info("resumed after epoch %d", training.epoch)
         return training
+
+    def _fresh(self) -> Training:
+        return Training(load_family(self.spec.family), self.spec, self._dataset(), self._device)
+
+    def _ended_badly(self, state: str, error: str) -> dict[str, Any]:
+        try:
+            self.folder.deliver()  # its log says what happened
+            self.folder.clear()
+        except OSError as problem:
+            error = f"{error}\nIts files could not be stored either: {first_line(problem)}"
+        return self._report(state, error)
 
     def _advanced(self, training: Training) -> dict[str, Any]:
         objective = training.history[-1].get(self.spec.metric)
@@ -79,15 +105,20 @@ class Trial:
         if training.broken is not None and not self.spec.audited:
             guard, epoch = training.broken
             logger.warning("collapsed: %s", guard)
-            write_results(training)
-            return self._report("collapsed", f"{guard}, at epoch {epoch}")
+            return self._ended("collapsed", f"{guard}, at epoch {epoch}")
         if training.done:
-            write_results(training)
-            return self._report("complete", None)
+            return self._ended("complete", None)
         if time.monotonic() - self._saved_at >= CHECKPOINT_EVERY_S:
-            save_checkpoint(training.checkpoint(), self.spec.folder)
+            self.folder.save_checkpoint(training.checkpoint())
             self._saved_at = time.monotonic()
         return self._report("running", None)
+
+    def _ended(self, state: str, why: str | None) -> dict[str, Any]:
+        assert self.training is not None
+        write_results(self.training)
+        self.folder.deliver()
+        self.folder.clear()
+        return self._report(state, why)
 
     def _report(self, state: str, error: str | None) -> dict[str, Any]:
         history = self.training.history if self.training else []

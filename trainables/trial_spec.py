@@ -10,6 +10,7 @@ from search_spaces.domains import Params
 from trainables.guard import Guard
 
 CHECKPOINT_FILE = "checkpoint.pt"  # in the trial's folder while it is under way
+SWEEP_FILE = "sweep.json"  # in the folder of its sweep, two above
 
 
 @dataclass(frozen=True)

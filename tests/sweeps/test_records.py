@@ -74,7 +74,7 @@ def test_a_journal_cut_at_any_byte_loses_at_most_its_last_event(tmp_path_factory
     journal = (folder / JOURNAL_FILE).read_bytes()
     kept = journal[: int(share * len(journal))]
     (folder / JOURNAL_FILE).write_bytes(kept)
-    whole_events = kept.count(b"\n")
+    whole_events = max(0, kept.count(b"\n") - 1)  # the first line is the journal's id
     again = RecordWriter(folder, SWEEP)
     survived = len(again.trials) + len(read_records(folder).history)
     assert survived in (whole_events, whole_events + 1)

@@ -8,11 +8,11 @@ import torch
 from tests.trainables.conftest import run, small_dataset, training
 from trainables.accounting import account, set_gradient, weighted_gradients
 from trainables.batches import epoch_order, shuffled_batches
-from trainables.checkpoint import load_checkpoint, save_checkpoint
 from trainables.families import load_family
 from trainables.optimisation import build_optimizer, build_plateau, build_schedule, lower_on_plateau
 from trainables.training import DivergedError, ObjectiveError, Training
 from trainables.trial import Trial
+from trainables.trial_folder import load_checkpoint, save_checkpoint
 from trainables.trial_spec import TrialSpec
 
 NAME = "globals_autoencoder"

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.trainables.conftest import OBJECTIVES, small_dataset, training
-from trainables.checkpoint import load_checkpoint, save_checkpoint
 from trainables.guard import Guard
 from trainables.trial import Trial
+from trainables.trial_folder import load_checkpoint, save_checkpoint
 
 NAME = "globals_autoencoder"
 OBJECTIVE = OBJECTIVES[NAME]
