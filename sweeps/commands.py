@@ -225,7 +225,7 @@ def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) 
 
     uri = tracking_uri or default_uri(out)
     folders = [find_sweep(out, sweep)] if sweep else sweep_folders(out)
-    problems = {shown(folder): publish_alone(folder, uri) or store_alone(folder) for folder in folders}
+    problems = {shown(folder): store_alone(folder) or publish_alone(folder, uri) for folder in folders}
     if as_json:
         print_json({"tracking_uri": uri, "sweeps": problems})
     for folder, problem in problems.items():

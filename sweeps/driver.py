@@ -171,8 +171,13 @@ def ray_session(options: RunOptions) -> Iterator[None]:
             logging_level=logging.ERROR,
             runtime_env=own_environment(),
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = first_line(error)
+        if address == "local":
+            raise RefusedError(
+                f"Ray does not start on this machine: {reason}. "
+                "Give it another temporary folder, with a short name, by RAY_TMPDIR."
+            ) from error
         raise RefusedError(
             f"No Ray cluster at {address}: {reason}. "
             "Start one with `ray start --head`, or leave --address away to use this machine alone."

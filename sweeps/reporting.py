@@ -46,6 +46,12 @@ def conclude(folder: Path, uri: str, console: Console) -> tuple[Path | None, lis
         report = write_sweep_report(folder, console)
     except (RefusedError, OSError) as error:
         problems.append(f"No report: {error}")
+    unstored = store_alone(folder)
+    if unstored:
+        problems.append(
+            f"Not everything is in object storage: {unstored}. It lies in {folder}; send it with `sweeps sync`."
+        )
+        return report, problems  # MLflow hears of nothing that the next driver might not find
     unsent = publish_alone(folder, uri)
     if unsent:
         problems.append(
@@ -55,11 +61,6 @@ def conclude(folder: Path, uri: str, console: Console) -> tuple[Path | None, lis
     if unlogged:
         problems.append(
             f"The best model is not in MLflow: {unlogged} Log it with `sweeps promote {folder.name}`."
-        )
-    unstored = store_alone(folder)
-    if unstored:
-        problems.append(
-            f"Not everything is in object storage: {unstored}. It lies in {folder}; send it with `sweeps sync`."
         )
     return report, problems
 

@@ -17,7 +17,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +74,11 @@ def shown(path: Path) -> str:
     out = copied(path)
     if out is None:
         return str(path)
-    return remote_out(out).uri if path.resolve() == out else (remote_out(out) / path.resolve().relative_to(out)).uri
+    return (
+        remote_out(out).uri
+        if path.resolve() == out
+        else (remote_out(out) / path.resolve().relative_to(out)).uri
+    )
 
 
 def copied(path: Path) -> Path | None:
@@ -119,6 +124,7 @@ class Mirror:
     def __init__(self, folder: Path, remote: RemoteFolder) -> None:
         self.folder, self.remote = folder, remote
         self._lock = threading.RLock()
+        self._waiting: deque[Callable[[], None]] = deque()
         noted = json.loads(read_bytes(folder / SYNCED_FILE) or b"{}")
         self._there = {name: Stamp(*stamp) for name, stamp in noted.get("there", {}).items()}
         self._here = {name: Stamp(*stamp) for name, stamp in noted.get("here", {}).items()}
@@ -154,9 +160,14 @@ class Mirror:
                 self._there[name], self._here[name] = stamp, stamp_of(self.folder / name)
             self._note()
 
+    def once_sent(self, call: Callable[[], None]) -> None:
+        """Call this, from the sender's thread, when all that is recorded by now is in the store."""
+        self._waiting.append(call)
+
     def push_records(self) -> None:
         """Send what is new in the records; in this order a reader finds every event, at whatever point this stops."""
         with self._lock:
+            n_waiting = len(self._waiting)
             journal = read_bytes(self.folder / JOURNAL_FILE)  # first: what came before it, the tables have
             for name in TABLES:
                 self._send(name)
@@ -171,6 +182,8 @@ class Mirror:
                 segment = f"{name}{sent:012d}.jsonl"
                 self._there[segment] = self.remote.write(segment, new)
             self._note()
+            for _ in range(n_waiting):
+                self._waiting.popleft()()
 
     def push_files(self) -> None:
         """Send every other file that is new: report, pictures, and what was taken over from another sweep."""
@@ -310,6 +323,14 @@ def mirrored(folder: Path) -> Iterator[None]:
         yield
     finally:
         sender.close()
+
+
+def flush(folder: Path) -> None:
+    """Send the records of a sweep now, unless the store is away."""
+    mirror = mirror_of(folder)
+    if mirror is not None:
+        with suppress(OSError):
+            mirror.push_records()
 
 
 def store(folder: Path, ended: Collection[Path]) -> str | None:

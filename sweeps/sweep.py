@@ -36,7 +36,7 @@ from sweeps.records import (
     write_atomically,
 )
 from sweeps.source import Grid, Source
-from sweeps.storage import mirrored
+from sweeps.storage import flush, mirrored
 from sweeps.tracking import MlflowStore, Tracker, import_mlflow
 from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
@@ -99,6 +99,7 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
                     writer = SweepWriter(plan, records, tracker, progress)
                     missing = train(writer, options, datasets)
             finally:
+                flush(plan.folder)
                 tracker.drain(DRAIN_S)
                 note_run_ids(records, tracker)
                 records.compact()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sweeps.plan import Plan, PlannedTrial, trial_folder
 from sweeps.progress import Progress
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, now_ms, read_records
-from sweeps.storage import bring
+from sweeps.storage import bring, mirror_of
 from sweeps.tracking import Tracker
 from trainables.trial_spec import CHECKPOINT_FILE
 
@@ -29,7 +31,15 @@ class SweepWriter:
         self.plan, self.planned = plan, {trial.trial_id: trial for trial in plan.trials}
         self.folder, self.writer, self.tracker, self.progress = plan.folder, writer, tracker, progress
         self._others: dict[Path, Records] = {}
+        self._mirror = mirror_of(plan.folder)
         self.n_ended = 0  # trials that ended under this writer, in whatever state
+
+    def _tell(self, tell: Callable[..., None], *what: Any) -> None:
+        """Tell the tracker, once the records are where the next driver will find them."""
+        if self._mirror is None:
+            tell(*what)
+        else:
+            self._mirror.once_sent(partial(tell, *what))
 
     def admit(self, trial: PlannedTrial) -> None:
         """Take note of a trial that a search has drawn."""
@@ -39,7 +49,7 @@ class SweepWriter:
         """Record that a trial is under way; epochs of an earlier start stay."""
         row = replace(self.row_of(trial_id), state="running", error=None)
         self.writer.record_trial(row)
-        self.tracker.trial(row)
+        self._tell(self.tracker.trial, row)
         self.progress.trial_started(row)
 
     def take(self, result: dict[str, Any]) -> None:
@@ -51,7 +61,7 @@ class SweepWriter:
         for number, metrics in result["epochs"]:
             epoch = EpochRow(row.trial_id, number, metrics, now_ms())
             if self.writer.record_epoch(epoch):
-                self.tracker.epoch(row, epoch)
+                self._tell(self.tracker.epoch, row, epoch)
             self.progress.epoch_ended(row, number, metrics)
         if result["state"] != "running":
             self.end(row.trial_id, result["state"], result["wall_s"], result["error"])
@@ -73,7 +83,7 @@ class SweepWriter:
         row.wall_s = row.wall_s if wall_s is None else wall_s
         self.n_ended += 1
         self.writer.record_trial(row)
-        self.tracker.trial(row)
+        self._tell(self.tracker.trial, row)
         self.progress.trial_ended(row)
         if state != "failed":
             (self.folder / self.planned[trial_id].folder / CHECKPOINT_FILE).unlink(missing_ok=True)
@@ -93,7 +103,7 @@ class SweepWriter:
         self.writer.record_trial(replace(own, state="running", n_epochs=0))
         for epoch in epochs:
             self.writer.record_epoch(epoch)
-            self.tracker.epoch(own, epoch)
+            self._tell(self.tracker.epoch, own, epoch)
         self.writer.record_trial(own)
-        self.tracker.trial(own)
+        self._tell(self.tracker.trial, own)
         return own, epochs

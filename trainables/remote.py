@@ -6,9 +6,11 @@ all now and then: every call is tried again for a while, longer than pyarrow its
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -32,23 +34,30 @@ class RemoteFolder:
     """A folder in object storage.
 
     Args:
-        uri: Where, such as ``s3://bucket/prefix``; options of the store may follow as a query, as in
+        root: A place, such as ``s3://bucket/prefix``; options of the store may follow as a query, as in
             ``s3://bucket/prefix?endpoint_override=http://host:9000``.
+        below: The folder's path below that, empty for the place itself.
         patience_s: For how many seconds a call is tried again.
     """
 
-    uri: str
+    root: str
+    below: str = ""
     patience_s: float = PATIENCE_S
 
-    def __truediv__(self, below: str | Path) -> RemoteFolder:
-        base, mark, query = self.uri.partition("?")
-        return RemoteFolder(f"{base.rstrip('/')}/{quote(str(below))}{mark}{query}", self.patience_s)
+    def __truediv__(self, name: str | Path) -> RemoteFolder:
+        return replace(self, below=f"{self.below}/{name}".lstrip("/"))
+
+    @property
+    def uri(self) -> str:
+        """The folder as one URI, which is again a place."""
+        base, mark, query = self.root.partition("?")
+        return f"{base.rstrip('/')}/{quote(self.below)}".rstrip("/") + mark + query
 
     def check(self) -> None:
         """Raise `RefusedError` unless the store answers and has the bucket."""
         from pyarrow import fs
 
-        where, problem = self.uri.partition("?")[0], ""
+        where, problem = self.uri.partition("?")[0] or self.uri, ""
         try:
             store, base = self._opened()
             bucket = base.partition("/")[0]
@@ -135,10 +144,8 @@ class RemoteFolder:
         self._persistently(delete)
 
     def _opened(self) -> tuple[Any, str]:
-        from pyarrow import fs
-
-        store, base = fs.FileSystem.from_uri(self.uri)
-        return store, base.rstrip("/")
+        store, base = opened(self.root, os.environ.get("AWS_ENDPOINT_URL"))
+        return store, f"{base}/{self.below}".rstrip("/")
 
     def _persistently(self, call: Callable[[], Answer]) -> Answer:
         started, pause_s = time.monotonic(), FIRST_PAUSE_S
@@ -150,3 +157,17 @@ class RemoteFolder:
                     raise
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+@cache
+def opened(place: str, endpoint: str | None) -> tuple[Any, str]:
+    """Return file system and path of a place, once per place and ``endpoint``, which the environment gives.
+
+    A small object then takes one request, not the three of an upload in parts.
+    """
+    from pyarrow import fs
+
+    if place.startswith("s3://"):
+        place += ("&" if "?" in place else "?") + "allow_delayed_open=true"
+    store, base = fs.FileSystem.from_uri(place)
+    return store, base.rstrip("/")

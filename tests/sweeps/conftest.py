@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,31 @@ def numbers(records: Records) -> dict[tuple[str, int, int, str], float]:
         ]
         for row in records.history.to_pylist()
     }
+
+
+def trained_in_process(study: Path, folder: Path) -> dict[tuple[str, int, int, str], float]:
+    """Train all trials of a study without Ray, records or faults; return its values as `numbers` does."""
+    from sweeps.driver import trial_config
+    from sweeps.plan import RunOptions, make_plan
+    from sweeps.study_files import load_study
+    from trainables.families import load_family
+    from trainables.trial import Trial
+    from trainables.trial_spec import TrialSpec
+
+    plan, found = make_plan(load_study(str(study)), folder), {}
+    family = load_family(plan.study.family)
+    for trial in plan.trials:
+        config = trial_config(plan, trial, RunOptions())
+        names = {field.name for field in fields(TrialSpec)} - {"folder"}
+        spec = TrialSpec(**{name: config[name] for name in names}, folder=Path(config["folder"]))
+        one = Trial(spec, lambda trial=trial: family.load_data(trial.params, None))
+        while True:
+            result = one.advance()
+            for epoch, metrics in result["epochs"]:
+                found |= {(trial.cell, trial.seed, epoch, name): value for name, value in metrics.items()}
+            if result["done"]:
+                break
+    return found
 
 
 def assert_once_in_mlflow(uri: str, records: Records, metric: str = "valid/near") -> None:
