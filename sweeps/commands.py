@@ -24,7 +24,9 @@ from sweeps.model_commands import promote
 from sweeps.options import (
     OUT,
     DurationType,
+    LabelType,
     OutType,
+    SizeType,
     json_option,
     out_option,
     split_options,
@@ -112,6 +114,11 @@ def plan(
 @click.option("--address", help="Ray cluster. [default: a running local one, else this machine]")
 @click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
 @click.option("--gpus-per-trial", type=click.FloatRange(0), default=0.0, show_default=True)
+@click.option("--memory-per-trial", type=SizeType(), help="Most memory of a trial's process, such as 4GB.")
+@click.option(
+    "--label", "labels", type=LabelType(), multiple=True, help="Train on nodes with this label alone."
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda for trials with a GPU]")
 @click.option("--time-budget", "time_budget_s", type=DurationType(), help="Stop after this time, such as 2h.")
 @click.option(
     "--max-failures", type=click.IntRange(0), default=3, show_default=True, help="Retries of a dead process."

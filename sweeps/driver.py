@@ -239,16 +239,44 @@ def own_environment() -> dict[str, Any] | None:
 
 
 def refuse_too_small(options: RunOptions) -> None:
-    """Raise `RefusedError` when no node can ever hold one trial: Tune would wait for ever."""
-    wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if any(all(node.get(kind, 0) >= amount for kind, amount in wanted.items()) for node in nodes):
+    """Raise `RefusedError` when no node can ever hold one trial: Tune would wait for ever.
+
+    Nodes that an autoscaler would start are not here yet, so where one runs nothing is refused.
+    """
+    asked, labels = wanted(options), dict(options.labels)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    fitting = [node for node in nodes if labels.items() <= node.get("Labels", {}).items()]
+    if any(all(node["Resources"].get(kind, 0) >= n for kind, n in asked.items()) for node in fitting):
         return
-    largest = ", ".join(f"{max(node.get(kind, 0) for node in nodes):g} {kind}" for kind in wanted)
-    raise RefusedError(
-        f"A trial asks for {options.cpus_per_trial:g} CPU and {options.gpus_per_trial:g} GPU, and no node has that "
-        f"(at most {largest}). Lower --cpus-per-trial or --gpus-per-trial."
+    if may_grow():
+        return
+    if not fitting:
+        known = sorted(
+            {f"{name}={value}" for node in nodes for name, value in node.get("Labels", {}).items()}
+        )
+        raise RefusedError(
+            f"No node has the labels {', '.join('='.join(one) for one in options.labels)}. There is {', '.join(known)}."
+        )
+    largest = ", ".join(
+        f"{max(node['Resources'].get(kind, 0) for node in fitting):g} {kind}" for kind in asked
     )
+    raise RefusedError(
+        f"A trial asks for {', '.join(f'{amount:g} {kind}' for kind, amount in asked.items())}, and no node has that "
+        f"(at most {largest}). Lower --cpus-per-trial, --gpus-per-trial or --memory-per-trial."
+    )
+
+
+def may_grow() -> bool:
+    """Return whether an autoscaler may add nodes of other kinds to the cluster."""
+    from ray._private.state import state
+
+    return state.get_max_resources_from_cluster_config() is not None
+
+
+def wanted(options: RunOptions) -> dict[str, float]:
+    """Return the resources of one trial by Ray's names; memory in bytes."""
+    asked = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial, "memory": options.memory_per_trial}
+    return {kind: float(amount) for kind, amount in asked.items() if amount}
 
 
 def tuner(
@@ -270,7 +298,7 @@ def tuner(
     references, scheduler, scratch = session
     trainable = tune.with_resources(
         tune.with_parameters(TrialTrainable, datasets=references),
-        {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial},
+        tune.PlacementGroupFactory([wanted(options)], bundle_label_selector=[dict(options.labels)]),
     )
     return tune.Tuner(
         trainable,
@@ -309,7 +337,9 @@ def trial_config(plan: Plan, trial: PlannedTrial, options: RunOptions) -> dict[s
         "remote": (mirror.remote / trial.folder).uri if mirror is not None else None,
         "data_key": trial.data_key,
         "threads": max(1, int(options.cpus_per_trial)),
-        "device": "cuda" if options.gpus_per_trial > 0 else "cpu",
+        "device": options.device or ("cuda" if options.gpus_per_trial > 0 else "cpu"),
+        "gpus": options.gpus_per_trial,
+        "memory": options.memory_per_trial,
         "guards": plan.guards,
         "audited": trial.audited,
         "group": trial.group,

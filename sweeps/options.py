@@ -29,6 +29,36 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+class SizeType(click.ParamType):  # type: ignore[type-arg]
+    """Bytes, written as ``800MB``, ``4GB`` or a plain number."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG]?)B?", str(value), re.IGNORECASE)
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is not a size above 0. Write it as 800MB or 4GB.", param, ctx)
+        return int(float(match[1]) * {"": 1, "M": 10**6, "G": 10**9}[match[2].upper()])
+
+
+class LabelType(click.ParamType):  # type: ignore[type-arg]
+    """A label of a node, written as ``NAME=VALUE``."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return name and value."""
+        if isinstance(value, tuple):
+            return value
+        name, separator, label = str(value).partition("=")
+        if not (name and separator and label):
+            self.fail(f"{value!r} is no label. Write it as ray.io/accelerator-type=A10G.", param, ctx)
+        return name, label
+
+
 class OutType(click.ParamType):  # type: ignore[type-arg]
     """A folder of results: local, or in object storage as ``s3://bucket/prefix``, of which a local copy is made."""
 

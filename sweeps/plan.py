@@ -201,7 +201,10 @@ class RunOptions:
     Args:
         address: Ray cluster: None takes a running local one or starts one, ``local`` always starts one.
         cpus_per_trial: CPU cores per trial; also the threads it uses.
-        gpus_per_trial: GPUs per trial, fractions allowed; above 0 it trains on CUDA.
+        gpus_per_trial: GPUs per trial, fractions allowed.
+        memory_per_trial: Most memory in bytes that a trial's process may take, None for no limit.
+        labels: Names and values that a node must be labelled with to train here.
+        device: Where trials train, ``cpu`` or ``cuda``; None takes CUDA for trials that have a GPU.
         time_budget_s: Seconds after which no further epoch is waited for, None for no limit.
         max_failures: How often a trial is taken up again after its process or node died.
     """
@@ -209,6 +212,9 @@ class RunOptions:
     address: str | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
+    memory_per_trial: int | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    device: str | None = None
     time_budget_s: float | None = None
     max_failures: int = 3
 

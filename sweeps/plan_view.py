@@ -13,8 +13,10 @@ from search_spaces.domains import Value, value_text
 from search_spaces.errors import RefusedError
 from sweeps.plan import Plan, cell_label
 from sweeps.progress import duration
-from sweeps.records import TRIALS_FILE, read_trial_rows
+from sweeps.records import TRIALS_FILE, TrialRow, read_trial_rows
 from sweeps.study import ARM, Study
+
+SAFE_SHARE = 0.8  # of a machine's memory: beyond it Ray begins to end processes
 
 
 def plan_facts(plan: Plan, time_budget_s: float | None = None) -> dict[str, Any]:
@@ -37,6 +39,8 @@ def plan_facts(plan: Plan, time_budget_s: float | None = None) -> dict[str, Any]
         "n_finished": plan.n_finished,
         "n_open": plan.n_open,
         "estimated_cpu_s": estimated_cpu_s(plan),
+        "memory_mb_per_trial": memory_mb(plan),
+        "node_memory_mb": node_memory_mb(),
         "affordable": affordable(plan, time_budget_s),
         "trials": [{"trial_id": t.trial_id, "cell": t.cell, "seed": t.seed} for t in plan.trials],
     }
@@ -59,6 +63,7 @@ def plan_text(plan: Plan, time_budget_s: float | None = None) -> str:
         ),
         f"  finished {plan.n_finished}, to train {plan.n_open}, each on its own",
         f"  cost: {cost_text(plan)}",
+        f"  memory: {memory_text(plan)}",
         *([] if time_budget_s is None else [f"  {budget_text(plan, time_budget_s)}"]),
         f"  sweep {plan.sweep_id} in {plan.folder}",
     ]
@@ -101,16 +106,44 @@ def cost_text(plan: Plan) -> str:
 
 def estimated_cpu_s(plan: Plan) -> float | None:
     """Return the core-seconds of the open trials, from recorded trials of the same study; None without any."""
-    per_epoch = []
-    for path in plan.folder.parent.glob(f"*/{TRIALS_FILE}"):
-        with suppress(RefusedError):  # the damage of another sweep is no reason not to plan this one
-            rows = read_trial_rows(path.parent).values()
-            per_epoch += [
-                row.wall_s / row.n_epochs for row in rows if row.state == "complete" and row.n_epochs
-            ]
+    per_epoch = [row.wall_s / row.n_epochs for row in kin_of(plan) if row.n_epochs]
     if not per_epoch:
         return None
     return statistics.median(per_epoch) * plan.study.epochs * plan.n_open
+
+
+def memory_mb(plan: Plan) -> float | None:
+    """Return the most memory that a recorded trial of the same study took, in MB; None without any."""
+    return max((row.memory_mb for row in kin_of(plan) if row.memory_mb is not None), default=None)
+
+
+def memory_text(plan: Plan) -> str:
+    """Return what the trials take, in words, with a warning when this machine has not got it."""
+    per_trial, here, slots = memory_mb(plan), node_memory_mb(), os.cpu_count() or 1
+    if per_trial is None:
+        return "unknown: no trial of this study is recorded here yet; its process starts at about 400 MB"
+    at_once = slots * per_trial
+    taken = f"at most {per_trial:,.0f} MB per trial so far, {at_once:,.0f} MB for {slots} at once"
+    if at_once < SAFE_SHARE * here:
+        return f"{taken}, of {here:,.0f} MB here"
+    return (
+        f"{taken}, and this machine has {here:,.0f} MB. WARNING: give --memory-per-trial, by which Ray runs fewer "
+        "at once, or more --cpus-per-trial"
+    )
+
+
+def node_memory_mb() -> float:
+    """Return the memory of this machine in MB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def kin_of(plan: Plan) -> list[TrialRow]:
+    """Return the recorded trials of the same study that completed, in whatever sweep."""
+    rows: list[TrialRow] = []
+    for path in plan.folder.parent.glob(f"*/{TRIALS_FILE}"):
+        with suppress(RefusedError):  # the damage of another sweep is no reason not to plan this one
+            rows += [row for row in read_trial_rows(path.parent).values() if row.state == "complete"]
+    return rows
 
 
 def affordable(plan: Plan, time_budget_s: float | None) -> int | None:

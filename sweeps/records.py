@@ -4,7 +4,7 @@ A folder of records holds
 
 * ``sweep.json``: study, family, sweep_id, axes, metrics, baselines, provenance;
 * ``trials.parquet``: one row per trial: trial_id, cell, one column per swept parameter, seed, state
-  (`STATES`), n_epochs, wall_s, error, mlflow_run_id, guard, guard_epoch, point;
+  (`STATES`), n_epochs, wall_s, error, mlflow_run_id, guard, guard_epoch, point, memory_mb;
 * ``history.parquet``: trial_id, epoch (from 1), metric, value, time_ms.
 
 Parquet cannot be appended to, so every event goes first to ``journal.jsonl``, one line each, flushed
@@ -41,7 +41,7 @@ STATES = ("complete", "pruned", "collapsed", "diverged", "failed", "running")
 SCHEMA_VERSION = 1
 RESERVED_COLUMNS = (
     *("trial_id", "cell", "seed", "state", "n_epochs", "wall_s", "error", "mlflow_run_id"),
-    *("guard", "guard_epoch", "point"),
+    *("guard", "guard_epoch", "point", "memory_mb"),
 )
 TRIALS_FILE, HISTORY_FILE, JOURNAL_FILE = "trials.parquet", "history.parquet", "journal.jsonl"
 REPORT_FOLDER = "report"  # beside the records
@@ -78,6 +78,7 @@ class TrialRow:
         guard: The rule that it broke, also when it was run on to audit the rule; None when it broke none.
         guard_epoch: Epoch at which it broke the rule.
         point: Number of the point that a search asked for, from 0 within a point of the grid; None in a grid.
+        memory_mb: The most memory that its process took, None where that is not known.
     """
 
     trial_id: str
@@ -92,6 +93,7 @@ class TrialRow:
     guard: str | None = None
     guard_epoch: int | None = None
     point: int | None = None
+    memory_mb: float | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the row as it stands in the table."""
@@ -232,6 +234,7 @@ def read_trials(path: Path, axes: Iterable[str]) -> dict[str, TrialRow]:
             guard=row.get("guard"),
             guard_epoch=row.get("guard_epoch"),
             point=row.get("point"),
+            memory_mb=row.get("memory_mb"),
         )
     return rows
 
@@ -386,6 +389,7 @@ def trials_table(rows: Iterable[TrialRow]) -> pa.Table:
     nullable = {
         **dict.fromkeys(("error", "mlflow_run_id", "guard"), pa.string()),
         **dict.fromkeys(("guard_epoch", "point"), pa.int64()),
+        "memory_mb": pa.float64(),
     }
     table = {name: pa.array([row[name] for row in columns], nullable.get(name)) for name in columns[0]}
     return pa.table(table)

@@ -54,10 +54,10 @@ class SweepWriter:
 
     def take(self, result: dict[str, Any]) -> None:
         """Record the epochs of one result, each once, and the trial's end when it is one."""
-        row = self.writer.trials[result["trial"]]
+        row = replace(self.writer.trials[result["trial"]], memory_mb=result["memory_mb"])
         if result["guard"] is not None:
             row = replace(row, guard=result["guard"], guard_epoch=result["guard_epoch"])
-            self.writer.trials[row.trial_id] = row  # recorded with the trial's end
+        self.writer.trials[row.trial_id] = row  # recorded with the trial's end
         for number, metrics in result["epochs"]:
             epoch = EpochRow(row.trial_id, number, metrics, now_ms())
             if self.writer.record_epoch(epoch):

@@ -30,9 +30,9 @@ class UnseenFolderError(RefusedError):
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains the trial in its config; `reset_config` takes the next one without a new process.
 
-    ``config["trial"]`` holds the fields of `TrialSpec`, ``data_key``, ``threads``, ``device``, the ``group``
-    that a scheduler compares it with, and where the files go: ``folder``, and ``remote``, its copy in object
-    storage, which makes the folder scratch, or None.
+    ``config["trial"]`` holds the fields of `TrialSpec`, ``data_key``, ``threads``, ``device``, ``gpus``, ``memory``
+    (in bytes, or None), the ``group`` that a scheduler compares it with, and where the files go: ``folder``, and
+    ``remote``, its copy in object storage, which makes the folder scratch, or None.
     """
 
     def setup(self, config: dict[str, Any], datasets: dict[str, ray.ObjectRef] | None = None) -> None:
@@ -40,6 +40,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         import torch
 
         torch.set_num_threads(config["trial"]["threads"])
+        if 0 < config["trial"]["gpus"] < 1:  # to Ray a fraction is a number; this makes it one of memory, too
+            torch.cuda.set_per_process_memory_fraction(config["trial"]["gpus"])
         self._references = datasets or {}
         self._loaded: dict[str, Dataset] = {}
         self._begin(config["trial"])
@@ -61,7 +63,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         folder = scratch_folder(config["trial_id"]) if remote else Path(config["folder"])
         names = {field.name for field in fields(TrialSpec)} - {"folder"}
         spec = TrialSpec(**{name: config[name] for name in names}, folder=folder)
-        self._trial = Trial(spec, lambda: self._dataset(config), config["device"], remote)
+        self._trial = Trial(spec, lambda: self._dataset(config), config["device"], remote, config["memory"])
 
     def _dataset(self, config: dict[str, Any]) -> Dataset:
         if not config["remote"]:

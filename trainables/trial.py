@@ -20,6 +20,7 @@ import yaml
 from search_spaces.errors import first_line
 from trainables.dataset import Dataset
 from trainables.families import load_family
+from trainables.memory import forget_peak, held_below, peak_mb
 from trainables.remote import RemoteFolder
 from trainables.training import DivergedError, Training
 from trainables.trial_folder import TrialFolder
@@ -37,6 +38,7 @@ class Trial:
         dataset: Returns its data; called when it begins, so that a failure there is the trial's.
         device: Where it trains.
         remote: Copy of its folder in object storage, None when the driver sees the folder itself.
+        memory: The most memory in bytes that its process may take, None for no limit.
     """
 
     def __init__(
@@ -45,26 +47,30 @@ class Trial:
         dataset: Callable[[], Dataset],
         device: str = "cpu",
         remote: RemoteFolder | None = None,
+        memory: int | None = None,
     ) -> None:
-        self.spec, self._dataset, self._device = spec, dataset, device
+        self.spec, self._dataset, self._device, self._memory = spec, dataset, device, memory
         self.folder = TrialFolder(spec.folder, remote)
         self.training: Training | None = None
         self._n_reported = 0
         self._saved_at = time.monotonic()
+        forget_peak()
 
     def advance(self) -> dict[str, Any]:
         """Train one epoch.
 
         Returns:
             ``trial``, ``epochs`` (pairs of epoch and metrics that were not reported before, all of them after a
-            resume), ``state`` (as in the records), ``error``, ``wall_s``, ``done``, ``guard`` and ``guard_epoch``
-            (the rule that it broke, None when it broke none), and for a scheduler ``epoch`` and ``objective``.
+            resume), ``state`` (as in the records), ``error``, ``wall_s``, ``memory_mb``, ``done``, ``guard`` and
+            ``guard_epoch`` (the rule that it broke, None when it broke none), and for a scheduler ``epoch`` and
+            ``objective``.
         """
         try:
-            self.training = self.training or self._prepare()
-            if not self.training.done:
-                self.training.run_epoch()
-            return self._advanced(self.training)
+            with held_below(self._memory):
+                self.training = self.training or self._prepare()
+                if not self.training.done:
+                    self.training.run_epoch()
+                return self._advanced(self.training)
         except DivergedError as error:
             logger.warning("diverged: %s", error)
             return self._ended_badly("diverged", str(error))
@@ -136,6 +142,7 @@ class Trial:
             "state": state,
             "error": error,
             "wall_s": self.training.wall_s if self.training else 0.0,
+            "memory_mb": peak_mb(),
             "done": state != "running",
         }
 
