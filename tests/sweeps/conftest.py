@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,9 @@ def numbers(records: Records) -> dict[tuple[str, int, int, str], float]:
     }
 
 
-def trained_in_process(study: Path, folder: Path) -> dict[tuple[str, int, int, str], float]:
+def trained_in_process(
+    study: Path, folder: Path, settings: dict | None = None, seeds: int | None = None
+) -> dict[tuple[str, int, int, str], float]:
     """Train all trials of a study without Ray, records or faults; return its values as `numbers` does."""
     from sweeps.driver import trial_config
     from sweeps.plan import RunOptions, make_plan
@@ -49,7 +51,8 @@ def trained_in_process(study: Path, folder: Path) -> dict[tuple[str, int, int, s
     from trainables.trial import Trial
     from trainables.trial_spec import TrialSpec
 
-    plan, found = make_plan(load_study(str(study)), folder), {}
+    asked = load_study(str(study)).with_parameters(settings or {})
+    plan, found = make_plan(replace(asked, seeds=seeds or asked.seeds), folder), {}
     family = load_family(plan.study.family)
     for trial in plan.trials:
         config = trial_config(plan, trial, RunOptions())
@@ -74,14 +77,17 @@ def assert_once_in_mlflow(uri: str, records: Records, metric: str = "valid/near"
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     parents = [run for run in runs if run.data.tags["kind"] == "sweep"]
     children = [run for run in runs if run.data.tags["kind"] == "trial"]
-    assert len(parents) == 1
-    assert sorted(run.data.tags["trial_id"] for run in children) == sorted(records.trials)
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    assert all(run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for run in children)
+    assert len(parents) == 1, f"{len(parents)} parents"
+    known = sorted(run.data.tags["trial_id"] for run in children)
+    assert known == sorted(records.trials), f"{len(known)} runs of {len(set(known))} trials"
+    unfinished = {run.info.run_name: run.info.status for run in runs if run.info.status != "FINISHED"}
+    assert not unfinished, f"not finished: {unfinished}"
+    assert all(run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for run in children), "orphans"
     for run in children:
         history = client.get_metric_history(run.info.run_id, metric)
         n_epochs = records.trials[run.data.tags["trial_id"]].n_epochs
-        assert sorted(point.step for point in history) == list(range(1, n_epochs + 1))
+        steps = sorted(point.step for point in history)
+        assert steps == list(range(1, n_epochs + 1)), f"{run.info.run_name}: epochs {steps}"
 
 
 @pytest.fixture

@@ -1,0 +1,154 @@
+"""Real parts to break: Ray nodes on this machine, an MLflow server, and a driver; each may be killed at any time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+import ray
+from ray.cluster_utils import Cluster
+
+NODE = {"num_cpus": 2, "num_gpus": 4, "object_store_memory": 100_000_000}  # GPUs by declaration: nobody looks
+
+
+class Nodes:
+    """A head that runs no trial, and nodes that do."""
+
+    def __init__(self, n_nodes: int = 3) -> None:
+        self.cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+        )
+        self.nodes = [self.cluster.add_node(**NODE) for _ in range(n_nodes)]
+
+    @property
+    def address(self) -> str:
+        """Where drivers connect."""
+        return str(self.cluster.address)
+
+    def kill(self, index: int) -> None:
+        """Kill a node as a cut cable would, and start another in its place."""
+        self.cluster.remove_node(self.nodes[index], allow_graceful=False)
+        self.nodes[index] = self.cluster.add_node(wait=False, **NODE)
+
+    def notice_and_kill(self, index: int, deadline_s: int) -> None:
+        """Announce the end of a node, as a cloud does for spot instances, and kill it when its time is up."""
+        drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", self.address]
+        drain += ["--node-id", self.nodes[index].node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
+        drain += ["--reason-message", "spot notice", "--deadline-remaining-seconds", str(deadline_s)]
+        subprocess.run(drain, check=False, capture_output=True)
+        time.sleep(deadline_s)
+        self.kill(index)
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that train."""
+        return [process for process in psutil.Process().children(recursive=True) if is_worker(process)]
+
+    def stop(self) -> None:
+        """Stop all nodes."""
+        self.cluster.shutdown()
+        ray.shutdown()
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Return whether a process trains, or has trained and waits for more."""
+    with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        title = " ".join(process.cmdline())
+        return title.startswith("ray::") and "Trainable" in title
+    return False
+
+
+class TrackingServer:
+    """A real MLflow server over SQLite, which may be killed, started again, and made to hang."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start the server, and wait until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--workers", "1"]
+        command += ["--artifacts-destination", str(self.folder / "served")]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while wait and not self.answers():
+            assert time.monotonic() < deadline, (self.folder / "server.log").read_text()[-2000:]
+            time.sleep(0.3)
+
+    def answers(self) -> bool:
+        """Return whether the server answers."""
+        try:
+            urlopen(f"{self.uri}/health", timeout=2).close()
+        except (URLError, OSError):
+            return False
+        return True
+
+    def kill(self) -> None:
+        """Kill the server with all its workers."""
+        self.signal(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait()
+
+    def hang(self, seconds: float) -> None:
+        """Let the server keep connections open and answer nothing for a while."""
+        self.signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the server and its workers."""
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
+
+class Driver:
+    """`sweeps run`, started again whenever it was killed."""
+
+    def __init__(self, arguments: list[Any], cwd: Path, log: Path) -> None:
+        self.command = [sys.executable, "-m", "sweeps", "run", *map(str, arguments)]
+        self.cwd, self.log, self.n_starts = cwd, log, 0
+        self.process: subprocess.Popen[bytes]
+        self.start()
+
+    def start(self) -> None:
+        """Start the driver."""
+        self.n_starts += 1
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=self.cwd, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def kill(self) -> None:
+        """Kill the driver where it stands, and start it again."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.start()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
