@@ -4,7 +4,7 @@ A folder of records holds
 
 * ``sweep.json``: study, family, sweep_id, axes, metrics, baselines, provenance;
 * ``trials.parquet``: one row per trial: trial_id, cell, one column per swept parameter, seed, state
-  (`STATES`), n_epochs, wall_s, error, mlflow_run_id, guard, guard_epoch, point;
+  (`STATES`), n_epochs, wall_s, error, mlflow_run_id, guard, guard_epoch, point, node;
 * ``history.parquet``: trial_id, epoch (from 1), metric, value, time_ms.
 
 Parquet cannot be appended to, so every event goes first to ``journal.jsonl``, one line each, flushed
@@ -41,7 +41,7 @@ STATES = ("complete", "pruned", "collapsed", "diverged", "failed", "running")
 SCHEMA_VERSION = 1
 RESERVED_COLUMNS = (
     *("trial_id", "cell", "seed", "state", "n_epochs", "wall_s", "error", "mlflow_run_id"),
-    *("guard", "guard_epoch", "point"),
+    *("guard", "guard_epoch", "point", "node"),
 )
 TRIALS_FILE, HISTORY_FILE, JOURNAL_FILE = "trials.parquet", "history.parquet", "journal.jsonl"
 REPORT_FOLDER = "report"  # beside the records
@@ -78,6 +78,7 @@ class TrialRow:
         guard: The rule that it broke, also when it was run on to audit the rule; None when it broke none.
         guard_epoch: Epoch at which it broke the rule.
         point: Number of the point that a search asked for, from 0 within a point of the grid; None in a grid.
+        node: Name of the machine that trained it last, None until it said so.
     """
 
     trial_id: str
@@ -92,6 +93,7 @@ class TrialRow:
     guard: str | None = None
     guard_epoch: int | None = None
     point: int | None = None
+    node: str | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the row as it stands in the table."""
@@ -232,6 +234,7 @@ def read_trials(path: Path, axes: Iterable[str]) -> dict[str, TrialRow]:
             guard=row.get("guard"),
             guard_epoch=row.get("guard_epoch"),
             point=row.get("point"),
+            node=row.get("node"),
         )
     return rows
 
@@ -336,6 +339,12 @@ class RecordWriter:
         self._seen = set(
             zip(earlier.history["trial_id"].to_pylist(), earlier.history["epoch"].to_pylist(), strict=True)
         )
+        self._latest_ms = pc.max(earlier.history["time_ms"]).as_py() or 0
+
+    def now_ms(self) -> int:
+        """Return the time in milliseconds since 1970; where the clock was set back, the latest that was recorded."""
+        self._latest_ms = max(self._latest_ms, time.time_ns() // 1_000_000)
+        return self._latest_ms
 
     def record_trial(self, row: TrialRow) -> None:
         """Record the start of a trial, or a change of its state."""
@@ -384,7 +393,7 @@ def trials_table(rows: Iterable[TrialRow]) -> pa.Table:
     if not columns:
         return pa.table({name: pa.array([], pa.string()) for name in ("trial_id", "cell", "seed", "state")})
     nullable = {
-        **dict.fromkeys(("error", "mlflow_run_id", "guard"), pa.string()),
+        **dict.fromkeys(("error", "mlflow_run_id", "guard", "node"), pa.string()),
         **dict.fromkeys(("guard_epoch", "point"), pa.int64()),
     }
     table = {name: pa.array([row[name] for row in columns], nullable.get(name)) for name in columns[0]}
@@ -405,8 +414,3 @@ def write_atomically(path: Path, text: str) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
-
-
-def now_ms() -> int:
-    """Return the time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

@@ -73,7 +73,11 @@ def shown(path: Path) -> str:
     out = copied(path)
     if out is None:
         return str(path)
-    return remote_out(out).uri if path.resolve() == out else (remote_out(out) / path.resolve().relative_to(out)).uri
+    return (
+        remote_out(out).uri
+        if path.resolve() == out
+        else (remote_out(out) / path.resolve().relative_to(out)).uri
+    )
 
 
 def copied(path: Path) -> Path | None:
