@@ -135,22 +135,22 @@ def run(
     sweeps run recon_weight --search kl_weight=1e-3:10 --max-trials 200 --time-budget 2h
     sweeps run my_study.py --address auto --gpus-per-trial 0.25
     """
+    from sweeps.access import tracking_uri as clean_uri
     from sweeps.plan import RunOptions
     from sweeps.reporting import closing_lines, conclude
     from sweeps.storage import shown
     from sweeps.sweep import execute
-    from sweeps.tracking import default_uri
 
     if given is None and study is None:
         raise RefusedError("No study given. Name one of `sweeps list`, or the path of a study file.")
     run_options = RunOptions(**{field.name: options.pop(field.name) for field in fields(RunOptions)})
     planned = planned_from(given or load_study(str(study)), **options)
-    uri = tracking_uri or default_uri(options["out"])
+    uri = clean_uri(tracking_uri, options["out"])
     screen = console(stderr=as_json)
     count = f"{planned.n_open} of {planned.n_trials} trials to train"
     screen.print(f"{planned.study.name} {planned.sweep_id}: {count}", highlight=False)
     outcome = execute(planned, run_options, uri, screen)
-    report_path, problems = conclude(outcome.folder, uri, screen)
+    report_path, problems = conclude(outcome, uri, screen)
     facts = {
         "sweep_id": planned.sweep_id,
         "records": shown(outcome.folder),
@@ -201,6 +201,7 @@ def report(
     sweeps report --records /data/run1 --out /tmp/report
     sweeps report 7f3a2c91d0 --tracking-uri http://head:5000 --out /tmp/report
     """
+    from sweeps.access import tracking_uri as clean_uri
     from sweeps.reporting import write_mlflow_report, write_sweep_report
     from sweeps.status import find_sweep
 
@@ -210,7 +211,7 @@ def report(
     if tracking_uri is not None:
         if sweep is None or report_out is None:
             raise RefusedError("--tracking-uri reads a sweep by its id and needs --out DIR for the report.")
-        path = write_mlflow_report(tracking_uri, sweep, report_out, screen)
+        path = write_mlflow_report(clean_uri(tracking_uri, results), sweep, report_out, screen)
     else:
         folder = records or find_sweep(results, str(sweep))
         path = write_sweep_report(folder, screen, always=True, out=report_out)
@@ -225,19 +226,26 @@ def report(
 @json_option
 def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) -> int:
     """Send to MLflow, and to object storage, what they have not got: of one sweep, or of all under OUT."""
+    from sweeps.access import refuse_without_access
+    from sweeps.access import tracking_uri as clean_uri
     from sweeps.reporting import publish_alone, store_alone
     from sweeps.status import find_sweep, sweep_folders
     from sweeps.storage import shown
-    from sweeps.tracking import default_uri
+    from sweeps.tracking import PATIENCE_S
 
-    uri = tracking_uri or default_uri(out)
+    uri = clean_uri(tracking_uri, out)
     folders = [find_sweep(out, sweep)] if sweep else sweep_folders(out)
-    problems = {shown(folder): store_alone(folder) or publish_alone(folder, uri) for folder in folders}
+    silent = refuse_without_access(uri, folders[0].parent.name if sweep else None, PATIENCE_S)
+    problems: dict[str, str | None] = {}
+    for folder in folders:
+        unstored = store_alone(folder)
+        unsent = f"{uri} does not answer: {silent}" if silent else unstored or publish_alone(folder, uri)
+        problems[shown(folder)] = unsent or store_alone(folder)
     if as_json:
         print_json({"tracking_uri": uri, "sweeps": problems})
-    for folder, problem in problems.items():
+    for place, problem in problems.items():
         if not as_json:
-            click.echo(f"{folder}: {problem or 'complete in MLflow'}")
+            click.echo(f"{place}: {problem or 'complete in MLflow'}")
     return 1 if any(problems.values()) else 0
 
 
@@ -302,20 +310,14 @@ def probe(
 @click.option("--port", type=int, default=5000, show_default=True)
 def ui(out: Path, tracking_uri: str | None, port: int) -> None:
     """Serve the MLflow UI over this project's store, on this machine only."""
-    from sweeps.tracking import default_uri
+    from sweeps.access import tracking_uri as clean_uri
 
-    uri = tracking_uri or default_uri(out)
+    uri = clean_uri(tracking_uri, out)
+    if uri.startswith("http"):
+        raise RefusedError(f"{uri} is a server, which serves the UI itself. Open it in a browser.")
     artifacts = (out / "mlartifacts").resolve().as_uri()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        "--default-artifact-root",
-        artifacts,
-    ]
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    command += ["--default-artifact-root", artifacts]
     click.echo(f"MLflow UI over {uri}: http://127.0.0.1:{port} (Ctrl-C ends it)")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # a dozen idle workers less
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -328,10 +330,10 @@ def ui(out: Path, tracking_uri: str | None, port: int) -> None:
 @json_option
 def doctor(out: Path, tracking_uri: str | None, as_json: bool) -> int:
     """Check what a sweep needs: packages, data, output folder, tracking store, cores, memory, GPUs."""
+    from sweeps.access import tracking_uri as clean_uri
     from sweeps.doctor import checks
-    from sweeps.tracking import default_uri
 
-    found = checks(out, tracking_uri or default_uri(out))
+    found = checks(out, clean_uri(tracking_uri, out))
     if as_json:
         print_json([asdict(check) for check in found])
     else:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from search_spaces.errors import first_line
+from sweeps.access import refuse_without_access
 from sweeps.study_files import load_study, study_names
 from trainables.families import family_names, load_family
 
@@ -94,14 +95,14 @@ def output_folder(out: Path) -> str:
 
 
 def tracking_store(uri: str) -> str:
-    """Return the tracking store; raise when a server does not answer, or no database could be kept there."""
+    """Return the tracking store; raise when a server lets nobody in, or no database could be kept there."""
     if not uri.startswith("http"):
         folder = Path(uri.removeprefix("sqlite:///")).parent
         return f"{uri} ({output_folder(folder)})" if uri.startswith("sqlite") else uri
-    from urllib.request import urlopen
-
-    with urlopen(f"{uri.rstrip('/')}/health", timeout=5) as answer:
-        return f"{uri} answers {answer.status}"
+    silent = refuse_without_access(uri, None)
+    if silent:
+        raise OSError(f"{uri} does not answer: {silent}")
+    return f"{uri} answers, and takes the login if it asks for one"
 
 
 def memory() -> str:

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -114,6 +115,21 @@ class ResultCallback(tune.Callback):  # type: ignore[misc]
         error = str(trial.get_error() or "its process died").strip()
         self._writer.end(trial_id, "failed", None, error)
         self._source.tell(self._writer.row_of(trial_id))
+
+
+class TimeBudget(tune.Stopper):  # type: ignore[misc]
+    """Ends all trials after so many seconds; Tune's own goes by a clock that can be set."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Return that no single trial ends for it."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Return whether the time is spent."""
+        return time.monotonic() >= self._until
 
 
 def train_all(
@@ -307,13 +323,13 @@ def tuner(
             scheduler=scheduler,
             num_samples=-1,
             reuse_actors=True,
-            time_budget_s=options.time_budget_s,
             trial_name_creator=lambda trial: str(trial.trial_id),
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
         run_config=tune.RunConfig(
             name=writer.plan.sweep_id,
             storage_path=scratch,
+            stop=None if options.time_budget_s is None else TimeBudget(options.time_budget_s),
             callbacks=[ResultCallback(writer, source)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=options.max_failures),

@@ -78,7 +78,8 @@ def probe(
     Raises:
         RefusedError: If there is no such trial, it left no weights, or its data is not at hand.
     """
-    from sweeps.tracking import default_uri, log_probe
+    from sweeps.access import tracking_uri
+    from sweeps.tracking import log_probe
     from trainables.saved_trial import probe_trial, read_config
 
     sweep, row = find_trial(out, name)
@@ -93,7 +94,7 @@ def probe(
     if row.mlflow_run_id is None:
         return folder, results, "the trial has no MLflow run; run `sweeps sync`, then this again"
     ended_ms = records.epochs_of(row.trial_id)[-1].time_ms
-    store = uri or default_uri(sweep.parent.parent)
+    store = tracking_uri(uri, sweep.parent.parent)
     return folder, results, log_probe(store, row.mlflow_run_id, results, path, ended_ms)
 
 

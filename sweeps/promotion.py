@@ -15,7 +15,7 @@ from typing import Any
 
 from search_spaces.errors import RefusedError, first_line
 from sweeps.model_folder import save_model, serving_of
-from sweeps.tracking import import_mlflow, shown_in_mlflow
+from sweeps.tracking import children_of, import_mlflow, shown_in_mlflow
 from sweeps.winner import Winner, find_winner
 from trainables.serving import SERVING_FILE
 
@@ -116,8 +116,8 @@ def promote(folder: Path, uri: str, name: str | None, alias: str) -> Promoted:
         model = store.logged_model()
         version, is_new = store.registered(name or winner.study, model)
         store.client.set_registered_model_alias(name or winner.study, alias, version)
-    except MlflowException as error:
-        raise RefusedError(f"{uri} refuses the model: {first_line(error)}") from error
+    except (MlflowException, OSError) as error:
+        raise RefusedError(f"{uri} did not take the model: {first_line(error)}. Repeat it freely.") from error
     return Promoted(winner, name or winner.study, version, alias, is_new, str(model.model_id))
 
 
@@ -144,11 +144,14 @@ class ModelStore:
     def _run(self) -> Any:
         """Return the trial's run: by its tags, because records do not say which store their run id is of."""
         experiment = self.client.get_experiment_by_name(self.winner.study)
+        records_id = self.winner.sweep.get("provenance", {}).get("records_id")
         for parent in self._runs(
             experiment, f"tags.sweep_id = '{self.tags['sweep_id']}' and tags.kind = 'sweep'"
         ):
-            query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-            for run in self._runs(experiment, f"{query} and tags.trial_id = '{self.tags['trial_id']}'"):
+            if parent.data.tags.get("records_id") != records_id:
+                continue  # other records of the same question
+            query = f"{children_of(parent.info.run_id)} and tags.trial_id = '{self.tags['trial_id']}'"
+            for run in self._runs(experiment, query):
                 return run
         raise RefusedError(
             f"{self.uri} has no run of trial {self.tags['trial_id']}. Send the sweep there first: "

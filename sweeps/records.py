@@ -4,7 +4,8 @@ A folder of records holds
 
 * ``sweep.json``: study, family, sweep_id, axes, metrics, baselines, provenance;
 * ``trials.parquet``: one row per trial: trial_id, cell, one column per swept parameter, seed, state
-  (`STATES`), n_epochs, wall_s, error, mlflow_run_id, guard, guard_epoch, point, memory_mb;
+  (`STATES`), n_epochs, wall_s, error, mlflow_run_id, guard, guard_epoch, point, memory_mb,
+  node;
 * ``history.parquet``: trial_id, epoch (from 1), metric, value, time_ms.
 
 Parquet cannot be appended to, so every event goes first to ``journal.jsonl``, one line each, flushed
@@ -41,7 +42,7 @@ STATES = ("complete", "pruned", "collapsed", "diverged", "failed", "running")
 SCHEMA_VERSION = 1
 RESERVED_COLUMNS = (
     *("trial_id", "cell", "seed", "state", "n_epochs", "wall_s", "error", "mlflow_run_id"),
-    *("guard", "guard_epoch", "point", "memory_mb"),
+    *("guard", "guard_epoch", "point", "memory_mb", "node"),
 )
 TRIALS_FILE, HISTORY_FILE, JOURNAL_FILE = "trials.parquet", "history.parquet", "journal.jsonl"
 REPORT_FOLDER = "report"  # beside the records
@@ -79,6 +80,7 @@ class TrialRow:
         guard_epoch: Epoch at which it broke the rule.
         point: Number of the point that a search asked for, from 0 within a point of the grid; None in a grid.
         memory_mb: The most memory that its process took, None where that is not known.
+        node: Name of the machine that trained it last, None until it said so.
     """
 
     trial_id: str
@@ -94,6 +96,7 @@ class TrialRow:
     guard_epoch: int | None = None
     point: int | None = None
     memory_mb: float | None = None
+    node: str | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the row as it stands in the table."""
@@ -235,6 +238,7 @@ def read_trials(path: Path, axes: Iterable[str]) -> dict[str, TrialRow]:
             guard_epoch=row.get("guard_epoch"),
             point=row.get("point"),
             memory_mb=row.get("memory_mb"),
+            node=row.get("node"),
         )
     return rows
 
@@ -339,6 +343,12 @@ class RecordWriter:
         self._seen = set(
             zip(earlier.history["trial_id"].to_pylist(), earlier.history["epoch"].to_pylist(), strict=True)
         )
+        self._latest_ms = pc.max(earlier.history["time_ms"]).as_py() or 0
+
+    def now_ms(self) -> int:
+        """Return the time in milliseconds since 1970; where the clock was set back, the latest that was recorded."""
+        self._latest_ms = max(self._latest_ms, time.time_ns() // 1_000_000)
+        return self._latest_ms
 
     def record_trial(self, row: TrialRow) -> None:
         """Record the start of a trial, or a change of its state."""
@@ -387,7 +397,7 @@ def trials_table(rows: Iterable[TrialRow]) -> pa.Table:
     if not columns:
         return pa.table({name: pa.array([], pa.string()) for name in ("trial_id", "cell", "seed", "state")})
     nullable = {
-        **dict.fromkeys(("error", "mlflow_run_id", "guard"), pa.string()),
+        **dict.fromkeys(("error", "mlflow_run_id", "guard", "node"), pa.string()),
         **dict.fromkeys(("guard_epoch", "point"), pa.int64()),
         "memory_mb": pa.float64(),
     }
@@ -409,8 +419,3 @@ def write_atomically(path: Path, text: str) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
-
-
-def now_ms() -> int:
-    """Return the time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

@@ -19,13 +19,14 @@ from sweeps.records import (
     REPORT_FOLDER,
     TRIALS_FILE,
     Records,
+    RecordWriter,
     TrialRow,
     read_records,
     read_trial_rows,
 )
 from sweeps.storage import bring, store
-from sweeps.sweep import only_writer
-from sweeps.tracking import MlflowStore, Pending, refuses
+from sweeps.sweep import Outcome, note_run_ids, only_writer
+from sweeps.tracking import MlflowStore, Pending, in_haste, refuses
 from trainables.families import FamilyError, load_family
 from trainables.picture import Examples, Picture
 from trainables.trial_spec import SWEEP_FILE
@@ -37,10 +38,11 @@ LOSSES_FIGURE = "losses.png"
 MOST_PICTURED = 12  # cells side by side in one picture of the report
 
 
-def conclude(folder: Path, uri: str, console: Console) -> tuple[Path | None, list[str]]:
+def conclude(outcome: Outcome, uri: str, console: Console) -> tuple[Path | None, list[str]]:
     """Report a sweep and send it to MLflow; return the report's path, and what went wrong with either."""
     problems: list[str] = []
     report = None
+    folder = outcome.folder
     try:
         bring(folder)
         report = write_sweep_report(folder, console)
@@ -52,17 +54,33 @@ def conclude(folder: Path, uri: str, console: Console) -> tuple[Path | None, lis
             f"Not everything is in object storage: {unstored}. It lies in {folder}; send it with `sweeps sync`."
         )
         return report, problems  # MLflow hears of nothing that the next driver might not find
-    unsent = publish_alone(folder, uri)
+    problems += mirror_problems(outcome, uri)
+    store_alone(folder)  # the records have got the ids of the last runs
+    return report, problems
+
+
+def mirror_problems(outcome: Outcome, uri: str) -> list[str]:
+    """Send to MLflow what only the end of a sweep has; return what it lacks, and what brings it there.
+
+    A store that has not taken what the driver sent is not tried again: `sweeps sync` has more patience.
+    """
+    folder, sync = outcome.folder, f"`sweeps sync {outcome.folder.name}`"
+    with in_haste():
+        unsent = outcome.unsent or publish_alone(folder, uri)
+        unlogged = None if unsent else log_winner(folder, uri)  # to the run of its trial, which must be there
+    problems = []
     if unsent:
+        problems.append(f"MLflow has not got everything: {unsent}. It is recorded; send it with {sync}.")
+    elif outcome.may_double:
         problems.append(
-            f"MLflow has not got everything: {unsent}. It is recorded; send it with `sweeps sync`."
+            "MLflow left a request without an answer, and may still carry it out. "
+            f"{sync} in a few minutes takes away the run that this would double."
         )
-    unlogged = None if unsent else log_winner(folder, uri)  # to the run of its trial, which must be there
     if unlogged:
         problems.append(
             f"The best model is not in MLflow: {unlogged} Log it with `sweeps promote {folder.name}`."
         )
-    return report, problems
+    return problems
 
 
 def write_sweep_report(
@@ -229,22 +247,32 @@ def publish(folder: Path, uri: str) -> str | None:
         What went wrong, None if nothing.
     """
     records = read_records(folder)
-    refused: list[str] = []
     try:
         store = MlflowStore(uri, records.sweep, folder.parent.parent)
-        for row in records.trials.values():
-            if store.is_behind(row) or row.state == "running":
-                pending = Pending(
-                    row, records.epochs_of(row.trial_id), folder / trial_folder(row.cell, row.seed)
-                )
-                refused += push_or_refuse(store, pending)
+        refused = send_trials(store, folder, records)
         if store.published != records.digest:
             upload_all(store, folder, records)
             store.note_published(records.digest)
-        store.end_parent(parent_status(records))
+        store.end(parent_status(records))
     except Exception as error:  # noqa: BLE001 - whatever a remote store raises, the records have it all
         return first_line(error)
     return f"{len(refused)} trials were refused: {refused[0]}" if refused else None
+
+
+def send_trials(store: MlflowStore, folder: Path, records: Records) -> list[str]:
+    """Send the trials that MLflow is behind with, and note their runs in the records; return why some were refused."""
+    refused: list[str] = []
+    for row in records.trials.values():
+        if store.is_behind(row) or row.state == "running":
+            trial = folder / trial_folder(row.cell, row.seed)
+            refused += push_or_refuse(store, Pending(row, records.epochs_of(row.trial_id), trial))
+    store.interrupt()  # no driver is at work: this one holds the lock
+    runs = {trial_id: run.run_id for trial_id, run in store.children.items()}
+    if any(row.mlflow_run_id != runs.get(row.trial_id) for row in records.trials.values()):
+        writer = RecordWriter(folder, records.sweep)
+        note_run_ids(writer, runs)
+        writer.compact()
+    return refused
 
 
 def push_or_refuse(store: MlflowStore, pending: Pending) -> list[str]:
@@ -279,7 +307,7 @@ def upload_all(store: MlflowStore, folder: Path, records: Records) -> None:
         if row.trial_id in store.children:
             drawn = files_under(folder / trial_folder(row.cell, row.seed) / "figures")
             pictures = [(path, "figures") for path in drawn]
-            store.upload(pictures, store.children[row.trial_id][0])
+            store.upload(pictures, store.children[row.trial_id].run_id)
 
 
 def files_under(folder: Path) -> list[Path]:
@@ -291,7 +319,7 @@ def closing_lines(facts: dict[str, Any], out: str) -> str:
     """Return where everything is, and what to do about what is missing."""
     lines = [
         f"records   {facts['records']}",
-        f"MLflow    {facts['tracking_uri']}; look at it with `sweeps ui --out {out}`",
+        f"MLflow    {facts['tracking_uri']}; look at it with {viewer(facts['tracking_uri'], out)}",
         *facts["problems"],
     ]
     unfinished = {state: n for state, n in facts["states"].items() if state not in FINISHED_STATES}
@@ -302,3 +330,8 @@ def closing_lines(facts: dict[str, Any], out: str) -> str:
             "run it again to take up the rest."
         )
     return "\n".join(lines)
+
+
+def viewer(uri: str, out: str) -> str:
+    """Return with what a tracking store is looked at: a server has pages of its own."""
+    return "a browser" if uri.startswith("http") else f"`sweeps ui --out {out}`"

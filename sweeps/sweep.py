@@ -11,8 +11,9 @@ import os
 import platform
 import subprocess
 import time
+import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,7 @@ from rich.console import Console
 
 from search_spaces.domains import Choice, Domain, Int, Params, Value
 from search_spaces.errors import RefusedError
+from sweeps.access import refuse_without_access
 from sweeps.plan import Plan, RunOptions, axes_of, ended_trials, trial_folder
 from sweeps.progress import LiveProgress, Progress
 from sweeps.records import (
@@ -37,7 +39,8 @@ from sweeps.records import (
 )
 from sweeps.source import Grid, Source
 from sweeps.storage import flush, mirrored
-from sweeps.tracking import MlflowStore, Tracker, import_mlflow
+from sweeps.tracker import Tracker
+from sweeps.tracking import MlflowStore, import_mlflow
 from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
 from trainables.families import load_family
@@ -57,12 +60,16 @@ class Outcome:
         states: Number of the plan's trials per state; ``missing`` for those not begun.
         trained: Trials that this execution trained.
         wall_s: Seconds it took.
+        unsent: What MLflow has not got, and why; None when it has everything.
+        may_double: Whether a request of this execution may still double a run in MLflow.
     """
 
     folder: Path
     states: Counter[str]
     trained: int
     wall_s: float
+    unsent: str | None
+    may_double: bool
 
     @property
     def exit_code(self) -> int:
@@ -80,9 +87,10 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
         console: Where progress is shown.
 
     Raises:
-        RefusedError: If data, folder or cluster is not usable; nothing has been started.
+        RefusedError: If data, folder, cluster or login is not usable; nothing has been started.
     """
     started = time.monotonic()
+    refuse_without_access(tracking_uri, plan.study.name)
     datasets = load_datasets(plan)
     with only_writer(plan.folder), mirrored(plan.folder), ThreadPoolExecutor(1) as pool:
         plan = replace(
@@ -101,14 +109,15 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
             finally:
                 flush(plan.folder)
                 tracker.drain(DRAIN_S)
-                note_run_ids(records, tracker)
+                note_run_ids(records, tracker.run_ids())
                 records.compact()
     asked = records.trials if plan.study.search else writer.planned
     states = Counter(records.trials[trial].state for trial in asked if trial in records.trials)
     states["missing"] = missing + sum(trial not in records.trials for trial in writer.planned)
     if not states["missing"]:
         note_end(records, len(asked))
-    return Outcome(plan.folder, +states, writer.n_ended, time.monotonic() - started)
+    wall_s = time.monotonic() - started
+    return Outcome(plan.folder, +states, writer.n_ended, wall_s, tracker.unsent, tracker.may_double)
 
 
 def ray_for(plan: Plan, options: RunOptions) -> AbstractContextManager[None]:
@@ -170,9 +179,9 @@ def start_tracker(plan: Plan, tracking_uri: str) -> Tracker:
     )
 
 
-def note_run_ids(records: RecordWriter, tracker: Tracker) -> None:
-    """Write MLflow's run ids into the records where they are new."""
-    for trial_id, run_id in tracker.run_ids().items():
+def note_run_ids(records: RecordWriter, run_ids: Mapping[str, str]) -> None:
+    """Write MLflow's run ids, by trial, into the records where they are new."""
+    for trial_id, run_id in run_ids.items():
         row = records.trials.get(trial_id)
         if row is not None and row.mlflow_run_id != run_id:
             records.record_trial(replace(row, mlflow_run_id=run_id))
@@ -238,6 +247,7 @@ def provenance(plan: Plan) -> dict[str, Any]:
         "data_fingerprint": ", ".join(dict.fromkeys(point.data_key for point in plan.points)),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "records_id": uuid.uuid4().hex[:12],  # tells these records from others of the same question
         "versions": {name: found for name in VERSIONED if (found := installed(name))},
     }
 

@@ -1,10 +1,11 @@
-"""MLflow as a mirror of the records: written from a background thread, in batches, never waited for.
+"""MLflow as a mirror of the records: what it is sent, and why it may be sent again.
 
 The layout is one experiment per study, one parent run per sweep, one child run per trial. Run ids cannot
-be chosen, so a run is found by its tags (``sweep_id``, ``trial_id``), and every push may be repeated: a
-parameter or metric that is sent again with its recorded time is the same row in MLflow's store. So a
-kill between a push and its note doubles nothing, and a server that was away gets the rest when it is
-back, or through `sweeps sync`.
+be chosen, so a run is found by its tags (``sweep_id``, ``records_id``, ``trial_id``), and every push may be
+repeated: a parameter or metric that is sent again with its recorded time is the same row in MLflow's store. So
+a kill between a push and its note doubles nothing, and a server that was away gets the rest when it is back, or
+through `sweeps sync`. Only creating a run cannot be repeated: one whose answer never came may be carried out
+later, beside the run that was created in its place. Whoever looks for the runs takes away such a double.
 """
 
 from __future__ import annotations
@@ -12,22 +13,21 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from search_spaces.errors import first_line
-from sweeps.records import EpochRow, Records, TrialRow
-from sweeps.storage import bring
+from search_spaces.errors import RefusedError, first_line
+from sweeps.records import EpochRow, TrialRow
+from sweeps.storage import bring, shown
 from trainables.probe import ProbeResult
 
-PUSH_EVERY_S = 5.0
-RETRY_EVERY_S = 3.0
-REQUEST_TIMEOUT_S = 10
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+PATIENCE_S = 60  # for an answer, where nobody waits: what is given up may still be carried out
+HASTE_S = 10  # for an answer, where somebody waits
 METRICS_PER_BATCH = 900  # MLflow takes 1000 metrics, parameters and tags at once
 RUN_STATUS = {
     "complete": "FINISHED",
@@ -36,6 +36,7 @@ RUN_STATUS = {
     "diverged": "FAILED",
     "failed": "FAILED",
 }
+MAX_ERROR = 5000  # characters of a tag
 TRIAL_FILES = ("config.yaml", "run.log", "model.pt", "facts/metrics.csv")
 KEPT_IN_RECORDS_ONLY = ("grad_norm/", "grad_cos/")
 QUIET_LOGGERS = (  # what they say at level INFO is no news to a user
@@ -44,12 +45,6 @@ QUIET_LOGGERS = (  # what they say at level INFO is no news to a user
     "mlflow.store.db.utils",
     "mlflow.store.model_registry.abstract_store",
 )
-logger = logging.getLogger(__name__)
-
-
-def default_uri(out: Path) -> str:
-    """Return the tracking URI of the environment, or the SQLite store beside the results."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(out / 'mlflow.db').resolve()}"
 
 
 def shown_in_mlflow(metric: str, meanings: Mapping[str, Any]) -> bool:
@@ -78,6 +73,15 @@ class Pending:
     folder: Path | None = None
 
 
+class Run(NamedTuple):
+    """A run in MLflow: its id, what we say of it and what MLflow does, and when it began."""
+
+    run_id: str
+    state: str
+    status: str
+    started_ms: int
+
+
 def import_mlflow(uri: str) -> None:
     """Import what talking to ``uri`` needs; call it before the tracker's thread starts.
 
@@ -86,7 +90,7 @@ def import_mlflow(uri: str) -> None:
     `sweeps.driver` is imported: a test holds that the two then have no import in common.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_TIMEOUT_S))
+    os.environ.setdefault(TIMEOUT, str(PATIENCE_S))
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -95,6 +99,27 @@ def import_mlflow(uri: str) -> None:
     importlib.import_module("mlflow.tracking")
     if not uri.startswith("http"):
         importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+
+
+@contextmanager
+def in_haste() -> Iterator[None]:
+    """Wait for an answer no longer than a user does, unless the environment says how long."""
+    usual = os.environ.get(TIMEOUT)
+    if usual in (None, str(PATIENCE_S)):
+        os.environ[TIMEOUT] = str(HASTE_S)
+    try:
+        yield
+    finally:
+        os.environ[TIMEOUT] = usual or str(PATIENCE_S)
+
+
+def refuse_deleted(name: str, experiment_id: str, stage: str) -> None:
+    """Raise `RefusedError` when an experiment is deleted: MLflow keeps its name, and takes no runs."""
+    if stage == "deleted":
+        raise RefusedError(
+            f"The experiment {name!r} is deleted in MLflow, and its name still taken. Restore it: "
+            f"`mlflow experiments restore --experiment-id {experiment_id}`."
+        )
 
 
 class MlflowStore:
@@ -114,23 +139,34 @@ class MlflowStore:
         self.sweep, self.study = sweep, sweep["study"]
         local_artifacts = (out / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite") else None
         self.experiment_id = self._experiment(self.study["name"], local_artifacts)
-        self.parent_id = self._parent()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look up the runs again: after a failed call, one may exist, or exist twice, whose answer never arrived."""
+        self.parent = self._parent()
         self.children = self._children()
 
     def _experiment(self, name: str, artifact_location: str | None) -> str:
-        found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(self.client.create_experiment(name, artifact_location=artifact_location))
+        from mlflow.exceptions import MlflowException
 
-    def _parent(self) -> str:
-        sweep_id = self.sweep["sweep_id"]
-        query = f"tags.sweep_id = '{sweep_id}' and tags.kind = 'sweep'"
-        found = self.client.search_runs([self.experiment_id], query, max_results=1)
-        if found:
-            self.client.update_run(found[0].info.run_id, status="RUNNING")
-            return str(found[0].info.run_id)
-        provenance = self.sweep.get("provenance", {})
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(name, artifact_location=artifact_location))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            found = self.client.get_experiment_by_name(name)  # another driver was faster
+        refuse_deleted(name, found.experiment_id, found.lifecycle_stage)
+        return str(found.experiment_id)
+
+    def _parent(self) -> Run:
+        sweep_id, provenance = self.sweep["sweep_id"], self.sweep.get("provenance", {})
+        found = self._search(f"tags.sweep_id = '{sweep_id}' and tags.kind = 'sweep'")
+        records_id = provenance.get("records_id")  # other records of the same question have another
+        own = [run for run in found if run.data.tags.get("records_id") == records_id]
+        if own:
+            return self._one_of(own) if records_id else run_of(own[0])
         tags = {
             "kind": "sweep",
             "sweep_id": sweep_id,
@@ -143,20 +179,56 @@ class MlflowStore:
             **{name: str(value) for name, value in provenance.items() if not isinstance(value, dict)},
             **{f"version.{name}": version for name, version in provenance.get("versions", {}).items()},
         }
-        run = self.client.create_run(self.experiment_id, tags=tags, run_name=f"sweep {sweep_id}")
-        return str(run.info.run_id)
+        return run_of(self.client.create_run(self.experiment_id, tags=tags, run_name=f"sweep {sweep_id}"))
 
-    def _children(self) -> dict[str, tuple[str, str]]:
-        query = f"tags.`mlflow.parentRunId` = '{self.parent_id}'"
-        children: dict[str, tuple[str, str]] = {}
+    def _children(self) -> dict[str, Run]:
+        by_trial: dict[str, list[Any]] = {}
+        for run in self._search(children_of(self.parent.run_id)):
+            by_trial.setdefault(run.data.tags["trial_id"], []).append(run)
+        return {trial: self._one_of(runs) for trial, runs in by_trial.items()}
+
+    def _search(self, query: str) -> list[Any]:
+        found: list[Any] = []
         token: str | None = None
         while True:
             page = self.client.search_runs([self.experiment_id], query, max_results=1000, page_token=token)
-            for run in page:
-                children[run.data.tags["trial_id"]] = (run.info.run_id, run.data.tags.get("state", "running"))
+            found += page
             token = page.token
             if not token:
-                return children
+                return found
+
+    def _one_of(self, runs: list[Any]) -> Run:
+        """Return the run that was written to, and take away its doubles, which nobody has."""
+        kept = runs[0] if len(runs) == 1 else max(runs, key=self._content)
+        for run in runs:
+            if run is not kept:
+                self._take_away(run)
+        return run_of(kept)
+
+    def _content(self, run: Any) -> tuple[int, str]:
+        """Return how much was written to a run, or below it; the id makes the choice between two the same always."""
+        n_below = len(self._search(children_of(run.info.run_id)))
+        return len(run.data.metrics) + len(run.data.params) + n_below, run.info.run_id
+
+    def _take_away(self, run: Any) -> None:
+        """Delete a run; who may not delete it leaves it ended, and part of no sweep."""
+        from mlflow.exceptions import MlflowException
+
+        self._end(run_of(run), "KILLED")
+        self.client.set_tag(run.info.run_id, "kind", "double")
+        for name in {"mlflow.parentRunId", "sweep_id", "trial_id"} & set(run.data.tags):
+            self.client.delete_tag(run.info.run_id, name)
+        try:
+            self.client.delete_run(run.info.run_id)
+        except MlflowException as error:
+            if error.error_code != "PERMISSION_DENIED":
+                raise
+
+    def _end(self, run: Run, status: str, ended_ms: int | None = None) -> Run:
+        """End a run, never before it began: clocks are set back."""
+        ended_ms = time.time_ns() // 1_000_000 if ended_ms is None else ended_ms
+        self.client.set_terminated(run.run_id, status, end_time=max(ended_ms, run.started_ms))
+        return run._replace(status=status)
 
     def push(self, pending: Pending) -> None:
         """Send what a trial has: its run if it is new, its epochs, and its end with the files of its folder.
@@ -166,7 +238,7 @@ class MlflowStore:
         from mlflow.entities import Metric, Param, RunTag
 
         row = pending.row
-        run_id = self._child(row, pending.epochs)
+        run = self._child(row, pending.epochs)
         metrics = [
             Metric(name, value, epoch.time_ms, epoch.epoch)
             for epoch in pending.epochs
@@ -175,38 +247,57 @@ class MlflowStore:
         ]
         params = [Param(name, str(value)) for name, value in {**row.swept, "seed": row.seed}.items()]
         while len(metrics) > METRICS_PER_BATCH:
-            self.client.log_batch(run_id, metrics=metrics[:METRICS_PER_BATCH])
+            self.client.log_batch(run.run_id, metrics=metrics[:METRICS_PER_BATCH])
             del metrics[:METRICS_PER_BATCH]
         if row.state not in RUN_STATUS:
-            self.client.log_batch(run_id, metrics=metrics, params=params)
+            self.client.log_batch(run.run_id, metrics=metrics, params=params)
+            if run.status != "RUNNING":
+                self._reopen(run)
+                self.children[row.trial_id] = run._replace(status="RUNNING")
             return
-        self._log_files(run_id, pending.folder)
-        ended = pending.epochs[-1].time_ms if pending.epochs else None
-        self.client.set_terminated(run_id, RUN_STATUS[row.state], end_time=ended)
-        tags = {"wall_s": f"{row.wall_s:.3f}", "error": (row.error or "")[:5000], "state": row.state}
+        self._log_files(run.run_id, pending.folder)
+        run = self._end(run, RUN_STATUS[row.state], pending.epochs[-1].time_ms if pending.epochs else None)
+        tags = {"wall_s": f"{row.wall_s:.3f}", **told_error(row, pending.folder), "state": row.state}
         run_tags = [RunTag(name, value) for name, value in tags.items()]
-        self.client.log_batch(run_id, metrics=metrics, params=params, tags=run_tags)  # stored in this order
-        self.children[row.trial_id] = (run_id, row.state)
+        self.client.log_batch(
+            run.run_id, metrics=metrics, params=params, tags=run_tags
+        )  # stored in this order
+        self.children[row.trial_id] = run._replace(state=row.state)
 
-    def _child(self, row: TrialRow, epochs: list[EpochRow]) -> str:
-        if row.trial_id in self.children:
-            return self.children[row.trial_id][0]
-        tags = {
-            "kind": "trial",
-            "mlflow.parentRunId": self.parent_id,
-            "trial_id": row.trial_id,
-            "cell": row.cell,
-            "state": "running",
-        }
-        started = epochs[0].time_ms if epochs else None
-        name = f"{row.cell} seed {row.seed}"
-        run_id = str(self.client.create_run(self.experiment_id, started, tags, run_name=name).info.run_id)
-        self.children[row.trial_id] = (run_id, "running")
-        return run_id
+    def _child(self, row: TrialRow, epochs: list[EpochRow]) -> Run:
+        if row.trial_id not in self.children:
+            tags = {
+                "kind": "trial",
+                "mlflow.parentRunId": self.parent.run_id,
+                "trial_id": row.trial_id,
+                "cell": row.cell,
+                "state": "running",
+            }
+            started = epochs[0].time_ms if epochs else None
+            name = f"{row.cell} seed {row.seed}"
+            made = self.client.create_run(self.experiment_id, started, tags, run_name=name)
+            self.children[row.trial_id] = run_of(made)
+        return self.children[row.trial_id]
 
-    def refresh(self) -> None:
-        """Look up the children again: after a failed call, a run may exist whose answer never arrived."""
-        self.children = self._children()
+    def _reopen(self, run: Run) -> None:
+        self.client.update_run(run.run_id, status="RUNNING")
+
+    def reopen(self) -> None:
+        """Say that the sweep is under way."""
+        if self.parent.status != "RUNNING":
+            self._reopen(self.parent)
+            self.parent = self.parent._replace(status="RUNNING")
+
+    def interrupt(self) -> None:
+        """Say of what is not finished that nobody works at it; it may go on later, in the same runs."""
+        for trial_id, run in self.children.items():
+            if run.state == "running" and run.status == "RUNNING":
+                self.children[trial_id] = self._end(run, "KILLED")
+        self.end("KILLED")
+
+    def end(self, status: str) -> None:
+        """End the parent run."""
+        self.parent = self._end(self.parent, status)
 
     def _log_files(self, run_id: str, folder: Path | None) -> None:
         if folder is None:
@@ -220,26 +311,43 @@ class MlflowStore:
 
     def is_behind(self, row: TrialRow) -> bool:
         """Return whether MLflow does not yet know how the trial of ``row`` ended."""
-        return self.children.get(row.trial_id, ("", ""))[1] != row.state
+        run = self.children.get(row.trial_id)
+        return run is None or (run.state, run.status) != (row.state, RUN_STATUS.get(row.state, run.status))
 
     def upload(self, files: Iterable[tuple[Path, str]], run_id: str | None = None) -> None:
         """Log files as artifacts of a run, the parent when none is given: pairs of path and folder."""
         for path, place in files:
-            self.client.log_artifact(run_id or self.parent_id, str(path), place or None)
+            self.client.log_artifact(run_id or self.parent.run_id, str(path), place or None)
 
     @property
     def published(self) -> str | None:
         """Digest of the records whose tables and report the parent run has, None when it has none."""
-        tag: str | None = self.client.get_run(self.parent_id).data.tags.get("records_digest")
+        tag: str | None = self.client.get_run(self.parent.run_id).data.tags.get("records_digest")
         return tag
 
     def note_published(self, digest: str) -> None:
         """Note on the parent run which records it has; the last step of an upload."""
-        self.client.set_tag(self.parent_id, "records_digest", digest)
+        self.client.set_tag(self.parent.run_id, "records_digest", digest)
 
-    def end_parent(self, status: str) -> None:
-        """End the parent run."""
-        self.client.set_terminated(self.parent_id, status)
+
+def run_of(run: Any) -> Run:
+    """Return what we keep of a run of MLflow's."""
+    return Run(run.info.run_id, run.data.tags.get("state", "running"), run.info.status, run.info.start_time)
+
+
+def children_of(run_id: str) -> str:
+    """Return the query for the runs below a run."""
+    return f"tags.`mlflow.parentRunId` = '{run_id}'"
+
+
+def told_error(row: TrialRow, folder: Path | None) -> dict[str, str]:
+    """Return as tags what ended a trial before its time, with both ends of a long trace, and where its log lies."""
+    error = row.error or ""
+    if len(error) > MAX_ERROR:
+        error = f"{error[:1000]}\n...\n{error[1005 - MAX_ERROR :]}"
+    if not error or folder is None:
+        return {"error": error}
+    return {"error": error, "log": ":".join(filter(None, (row.node, shown(folder / "run.log"))))}
 
 
 def log_probe(uri: str, run_id: str, results: Sequence[ProbeResult], file: Path, time_ms: int) -> str | None:
@@ -278,115 +386,3 @@ def log_probe(uri: str, run_id: str, results: Sequence[ProbeResult], file: Path,
 def refuses(error: Exception) -> bool:
     """Return whether the store answered and said no, so that sending the same again is no use."""
     return getattr(error, "error_code", None) in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
-
-
-class Tracker:
-    """Mirrors a sweep into MLflow from a background thread; no call of the driver ever waits for the store.
-
-    Args:
-        connect: Returns the store, or raises while it is away.
-        earlier: Records from before this start: what MLflow has not heard of them is sent first.
-        folder_of: Returns the folder of a trial's files.
-    """
-
-    def __init__(
-        self, connect: Callable[[], MlflowStore], earlier: Records, folder_of: Callable[[TrialRow], Path]
-    ) -> None:
-        self._connect, self._earlier, self._folder_of = connect, earlier, folder_of
-        self._inbox: queue.SimpleQueue[tuple[TrialRow, EpochRow | None] | None] = queue.SimpleQueue()
-        self._pending: dict[str, Pending] = {}
-        self._closing, self._stopping = threading.Event(), threading.Event()
-        self._retry_at = 0.0
-        self.store: MlflowStore | None = None
-        self.problem: str | None = None
-        self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
-        self._thread.start()
-
-    def trial(self, row: TrialRow) -> None:
-        """Take the start or the end of a trial."""
-        self._inbox.put((row, None))
-
-    def epoch(self, row: TrialRow, epoch: EpochRow) -> None:
-        """Take the metrics of one epoch."""
-        self._inbox.put((row, epoch))
-
-    def drain(self, timeout_s: float) -> int:
-        """Send everything that waits, for at most about ``timeout_s`` seconds, and end the thread.
-
-        Returns:
-            Number of trials with something that MLflow has not got; the records have it.
-        """
-        self._closing.set()
-        self._inbox.put(None)
-        self._thread.join(timeout_s)
-        self._stopping.set()
-        self._thread.join(2 * REQUEST_TIMEOUT_S)  # a call under way ends with its own time-out
-        return len(self._pending)
-
-    def run_ids(self) -> dict[str, str]:
-        """Return MLflow's run id of every trial that has one."""
-        children = {} if self.store is None else dict(self.store.children)
-        return {trial: run for trial, (run, _) in children.items()}
-
-    def _run(self) -> None:
-        last_push = time.monotonic()
-        while not self._stopping.is_set():
-            self._take()
-            closing = self._closing.is_set()
-            all_due = closing or time.monotonic() - last_push >= PUSH_EVERY_S
-            due = [trial for trial, one in self._pending.items() if all_due or one.row.state in RUN_STATUS]
-            if (due or self.store is None) and time.monotonic() >= self._retry_at and self._push_all(due):
-                last_push = time.monotonic() if all_due else last_push
-            if closing and not self._pending and self._inbox.empty():
-                return
-
-    def _take(self) -> None:
-        try:
-            note = self._inbox.get(timeout=0.5)
-            while True:
-                if note is not None:
-                    self._note(*note)
-                note = self._inbox.get_nowait()
-        except queue.Empty:
-            return
-
-    def _note(self, row: TrialRow, epoch: EpochRow | None) -> None:
-        pending = self._pending.setdefault(row.trial_id, Pending(row))
-        pending.row, pending.folder = row, self._folder_of(row)
-        if epoch is not None:
-            pending.epochs.append(epoch)
-
-    def _push_all(self, due: list[str]) -> bool:
-        try:
-            if self.store is None:
-                self.store = self._connect()
-                self._catch_up(self.store)
-            elif self.problem:
-                self.store.refresh()
-            self.problem = None
-            for trial_id in due:
-                if self._stopping.is_set():
-                    return False
-                self._push(self.store, self._pending[trial_id])
-                del self._pending[trial_id]
-        except Exception as error:
-            self.problem = first_line(error)
-            self._retry_at = time.monotonic() + RETRY_EVERY_S
-            logger.debug("tracking store is away", exc_info=True)
-            return False
-        return True
-
-    def _push(self, store: MlflowStore, pending: Pending) -> None:
-        try:
-            store.push(pending)
-        except Exception as error:
-            if not refuses(error):
-                raise
-            logger.warning("MLflow refuses trial %s: %s", pending.row.trial_id, first_line(error))
-
-    def _catch_up(self, store: MlflowStore) -> None:
-        for row in self._earlier.trials.values():
-            if store.is_behind(row) or row.state == "running":
-                fresh = self._pending.get(row.trial_id, Pending(row))
-                epochs = self._earlier.epochs_of(row.trial_id) + fresh.epochs
-                self._pending[row.trial_id] = Pending(fresh.row, epochs, self._folder_of(row))

@@ -11,9 +11,9 @@ from typing import Any
 
 from sweeps.plan import Plan, PlannedTrial, trial_folder
 from sweeps.progress import Progress
-from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, now_ms, read_records
+from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
 from sweeps.storage import bring, mirror_of
-from sweeps.tracking import Tracker
+from sweeps.tracker import Tracker
 from trainables.trial_spec import CHECKPOINT_FILE
 
 
@@ -54,12 +54,14 @@ class SweepWriter:
 
     def take(self, result: dict[str, Any]) -> None:
         """Record the epochs of one result, each once, and the trial's end when it is one."""
-        row = replace(self.writer.trials[result["trial"]], memory_mb=result["memory_mb"])
+        row = replace(
+            self.writer.trials[result["trial"]], memory_mb=result["memory_mb"], node=result.get("hostname")
+        )
         if result["guard"] is not None:
             row = replace(row, guard=result["guard"], guard_epoch=result["guard_epoch"])
         self.writer.trials[row.trial_id] = row  # recorded with the trial's end
         for number, metrics in result["epochs"]:
-            epoch = EpochRow(row.trial_id, number, metrics, now_ms())
+            epoch = EpochRow(row.trial_id, number, metrics, self.writer.now_ms())
             if self.writer.record_epoch(epoch):
                 self._tell(self.tracker.epoch, row, epoch)
             self.progress.epoch_ended(row, number, metrics)

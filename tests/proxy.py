@@ -72,7 +72,9 @@ def at_random(seed: int, share: float, *faults: Fault) -> Rule:
 
 
 class FaultyProxy:
-    """Serves what ``target`` answers at `url`, a free port of 127.0.0.1; ``rule`` and ``target`` may change meanwhile.
+    """Serves at `url`, a free port of 127.0.0.1, what ``target`` answers.
+
+    ``rule`` and ``target`` may be changed meanwhile.
 
     Args:
         target: URL of the server behind it, which need not run yet; while it does not, connections are cut.

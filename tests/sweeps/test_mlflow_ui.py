@@ -13,8 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.servers import free_port
 from tests.sweeps.conftest import sweeps
-from tests.sweeps.test_tracking import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]

@@ -18,8 +18,8 @@ import pytest
 
 from sweeps.records import read_records
 from sweeps.winner import find_winner
+from tests.servers import free_port
 from tests.sweeps.conftest import only_sweep, sweeps
-from tests.sweeps.test_tracking import free_port
 from trainables.serving import WEIGHTS_FILE
 
 DIM, N_CONTEXT = 12, 5

@@ -17,7 +17,7 @@ import pytest
 from search_spaces.domains import SpaceError
 from search_spaces.errors import RefusedError
 from sweeps.plan import make_plan
-from sweeps.records import EpochRow, RecordWriter, now_ms, read_records
+from sweeps.records import EpochRow, RecordWriter, read_records
 from sweeps.search import Search
 from sweeps.source import FINISHED
 from sweeps.study import Objective, Study, StudyError
@@ -62,7 +62,7 @@ class Driver:
             self.trials.append(trial)
             self.records.record_trial(trial.row)
             metrics = self.answer(trial)
-            self.records.record_epoch(EpochRow(trial.trial_id, 1, metrics, now_ms()))
+            self.records.record_epoch(EpochRow(trial.trial_id, 1, metrics, self.records.now_ms()))
             self.search.observe(trial.trial_id, 1, metrics)
             guard = self.guard(trial)
             row = replace(self.records.trials[trial.trial_id], state=state(trial), guard=guard)

@@ -1,20 +1,18 @@
 """MLflow mirrors the records: once, in order, and without anybody waiting for it."""
 
-import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
+from sweeps.access import tracking_uri
 from sweeps.records import EpochRow, Records, TrialRow
-from sweeps.tracking import RETRY_EVERY_S, MlflowStore, Pending, Tracker, default_uri, shown_in_mlflow
+from sweeps.tracker import RETRY_EVERY_S, Tracker
+from sweeps.tracking import MlflowStore, Pending, shown_in_mlflow
+from tests.servers import free_port, tracking_server
 
 SWEEP = {
     "sweep_id": "s1",
@@ -30,52 +28,6 @@ ENDED = replace(ROW, state="complete", n_epochs=3, wall_s=1.5)
 
 def store_in(folder):
     return MlflowStore(f"sqlite:///{folder}/mlflow.db", SWEEP, folder)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def tracking_server(folder, port):
-    """Run a real MLflow server on loopback until the block ends."""
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        f"sqlite:///{folder}/server.db",
-    ]
-    command += [
-        "--artifacts-destination",
-        str(folder / "served"),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                break
-            except (URLError, OSError):
-                assert time.monotonic() < deadline, (folder / "server.log").read_text()[-2000:]
-                time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        import os
-
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
 
 
 def values_of(store, metric="valid/near"):
@@ -105,9 +57,9 @@ def test_a_detail_of_a_family_stays_in_the_records_and_its_gradient_share_does_n
 
 
 def test_the_environment_names_the_store_and_the_default_lies_beside_the_results(tmp_path, monkeypatch):
-    assert default_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert tracking_uri(None, tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://head:5000")
-    assert default_uri(tmp_path) == "http://head:5000"
+    assert tracking_uri(None, tmp_path) == "http://head:5000"
 
 
 @pytest.mark.slow
@@ -123,14 +75,14 @@ def test_a_push_that_is_repeated_by_a_new_process_doubles_nothing(tmp_path):
     run = store.client.get_run(store.children["t1"][0])
     assert run.data.params == {"pull": "1.0", "seed": "1"}
     assert run.info.status == "FINISHED"
-    assert run.data.tags["mlflow.parentRunId"] == store.parent_id
+    assert run.data.tags["mlflow.parentRunId"] == store.parent.run_id
     assert {"trial_id", "cell", "state"} <= set(run.data.tags)
 
 
 @pytest.mark.slow
 def test_the_parent_says_what_was_asked_and_where_it_comes_from(tmp_path):
     store = store_in(tmp_path)
-    tags = store.client.get_run(store.parent_id).data.tags
+    tags = store.client.get_run(store.parent.run_id).data.tags
     expected = {
         "study": "toy",
         "question": "Which pull?",
