@@ -21,7 +21,7 @@ import psutil
 from sweeps.records import Records, read_records, read_trial_rows
 from tests.chaos.machines import Driver, Nodes, TrackingServer
 from tests.conftest import TOY_STUDY, write_toy_family
-from tests.sweeps.conftest import assert_once_in_mlflow, numbers, only_sweep, trained_in_process
+from tests.sweeps.conftest import assert_once_in_mlflow, numbers, only_sweep, sweeps, trained_in_process
 
 N_FAULTS = 5
 PULLS = "0,0.1,1,10"
@@ -121,6 +121,7 @@ class Outcome:
     seed: int
     faults: list[str]
     starts: int
+    syncs: int
     wall_s: float
     states: dict[str, int]
     broken: list[str]
@@ -162,15 +163,20 @@ def run_one(
     chaos = Chaos(nodes, server, Driver(arguments, folder, folder / "driver.log"), random.Random(seed), out)
     chaos.run()
     broken = [f"the driver has not ended after {PATIENCE_S:.0f} s"] if chaos.driver.runs else []
-    if chaos.driver.process.poll() == 1:  # says so when MLflow was away at the end, or a trial is left
+    if chaos.driver.process.poll() == 1:  # a trial is left, and the driver has said so
         chaos.driver.start()
         chaos.driver.process.wait(PATIENCE_S)
+    n_syncs = 0
+    while "sweeps sync" in chaos.driver.log.read_text() and n_syncs < 3:  # MLflow was away at the end
+        n_syncs += 1
+        if not sweeps("sync", "--out", out, "--tracking-uri", server.uri, cwd=folder, check=False).returncode:
+            break
     wall_s = time.monotonic() - began
     records = read_records(only_sweep(out))
     broken += held(chaos, records, expected, server.uri)
     server.kill()
     states = dict(Counter(row.state for row in records.trials.values()))
-    return Outcome(seed, chaos.happened, chaos.driver.n_starts, round(wall_s, 1), states, broken)
+    return Outcome(seed, chaos.happened, chaos.driver.n_starts, n_syncs, round(wall_s, 1), states, broken)
 
 
 def held(chaos: Chaos, records: Records, expected: Values, uri: str) -> list[str]:
@@ -205,9 +211,10 @@ def storm(n_sweeps: int, first_seed: int, folder: Path, say: Callable[[str], Non
     try:
         for seed in range(first_seed, first_seed + n_sweeps):
             outcome = run_one(seed, folder / f"sweep_{seed}", nodes, expected)
-            say(f"seed {seed}: {outcome.wall_s:.0f} s, {outcome.starts} starts, {'; '.join(outcome.faults)}")
+            effort = f"{outcome.wall_s:.0f} s, {outcome.starts} starts, {outcome.syncs} syncs"
+            say(f"seed {seed}: {effort}, {'; '.join(outcome.faults)}")
             say(
-                f"    {outcome.states} {'held' if not outcome.broken else 'BROKEN: ' + '; '.join(outcome.broken)}"
+                f"    {outcome.states} {'BROKEN: ' + '; '.join(outcome.broken) if outcome.broken else 'held'}"
             )
             outcomes.append(outcome)
     finally:
