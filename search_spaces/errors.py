@@ -8,6 +8,10 @@ class RefusedError(ValueError):
     """
 
 
+class UnfinishedError(OSError):
+    """A sweep that had to end before its time, as on a full disk. What is recorded stays; exit status 1."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message after its type's name; many messages run on, some are empty."""
     lines = str(error).strip().splitlines()

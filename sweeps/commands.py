@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search_spaces.domains import Value
-from search_spaces.errors import RefusedError, first_line
+from search_spaces.errors import RefusedError, UnfinishedError, first_line
 from sweeps.data_commands import data
 from sweeps.model_commands import promote
 from sweeps.options import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # both are imported where they are used: the command line mus
 
     from sweeps.plan import Plan
 
-REFUSED = 2
+UNFINISHED, REFUSED = 1, 2
 PLAIN_WIDTH = 140
 
 
@@ -394,6 +394,9 @@ def run_cli(arguments: Sequence[str], study: Study | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return REFUSED
+    except UnfinishedError as error:
+        click.echo(f"sweeps: {error}", err=True)
+        return UNFINISHED
     except OSError as error:
         click.echo(f"sweeps: {first_line(error)}. Choose a place that can be read and written.", err=True)
         return REFUSED

@@ -35,7 +35,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from search_spaces.domains import Params
-from search_spaces.errors import RefusedError, first_line
+from search_spaces.errors import RefusedError, UnfinishedError, first_line
 from trainables.trial_spec import SWEEP_FILE
 
 STATES = ("complete", "pruned", "collapsed", "diverged", "failed", "running")
@@ -373,11 +373,17 @@ class RecordWriter:
         return True
 
     def _append(self, kind: str, row: dict[str, Any]) -> None:
-        if self._journal is None:
-            self._journal = (self.folder / JOURNAL_FILE).open("a", encoding="utf-8")
-            self._journal.write(json.dumps({"kind": "journal", "id": time.time_ns()}) + "\n")
-        self._journal.write(json.dumps({"kind": kind, "row": row}) + "\n")
-        self._journal.flush()
+        try:
+            if self._journal is None:
+                self._journal = (self.folder / JOURNAL_FILE).open("a", encoding="utf-8")
+                self._journal.write(json.dumps({"kind": "journal", "id": time.time_ns()}) + "\n")
+            self._journal.write(json.dumps({"kind": kind, "row": row}) + "\n")
+            self._journal.flush()
+        except OSError as error:
+            raise UnfinishedError(
+                f"The sweep ends, for {self.folder} cannot be written: {error.strerror}. What is recorded stays; "
+                "make room, then run it again to resume."
+            ) from error
 
     def compact(self) -> None:
         """Fold the journal into the tables; safe to interrupt at any point."""
