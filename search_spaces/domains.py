@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ Scale = Literal["linear", "log"]
 
 
 PRESET = "preset"  # the parameter that names a preset, where a space has presets
+
+
+NAME = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
 
 
 class SpaceError(RefusedError):
@@ -192,6 +196,11 @@ class Space(Mapping[str, Domain]):
             for preset, values in (presets or {}).items()
         }
         for name, domain in self._domains.items():
+            if not re.fullmatch(NAME, name):
+                raise SpaceError(
+                    f"Parameter name {name!r} would not do as a column, a folder and an MLflow parameter. "
+                    "Use letters, digits and '_', at most 100."
+                )
             domain.check(name, domain.default)
 
     def __getitem__(self, name: str) -> Domain:

@@ -117,3 +117,9 @@ def test_a_preset_changes_defaults_and_what_is_given_is_stronger():
 def test_a_preset_of_values_that_are_not_admitted_is_refused_where_it_is_declared():
     with pytest.raises(SpaceError, match="width=100 is above 99"):
         Space({"width": Int(1, 99, 4, "width")}, presets={"large": {"width": 100}})
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "größe", "x" * 300, "", "a b", "0.5"])
+def test_a_name_that_is_no_name_of_a_column_folder_and_mlflow_parameter_is_refused(name):
+    with pytest.raises(SpaceError, match="would not do as a column, a folder and an MLflow parameter"):
+        Space({name: Float(0.0, 1.0, 0.5, "a weight")})

@@ -123,6 +123,9 @@ def test_settings_fix_with_one_value_and_sweep_with_several():
         ),
         (replace(STUDY, epochs=0), StudyError, "epochs=0 is below 1"),
         (replace(STUDY, name="../up"), StudyError, r"Study name '../up' is not usable as a folder"),
+        (replace(STUDY, name="a/b"), StudyError, r"Study name 'a/b' is not usable as a folder"),
+        (replace(STUDY, name="größe"), StudyError, r"Study name 'größe' is not usable as a folder"),
+        (replace(STUDY, name="x" * 300), StudyError, r"is not usable as a folder.* at most 100"),
         (
             replace(STUDY, objective=Objective("train_eval/rec_tokens")),
             StudyError,

@@ -1,6 +1,7 @@
 """The one loop: what it keeps, what it refuses, what it averages."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -200,6 +201,36 @@ def test_a_damaged_checkpoint_starts_the_trial_over_and_says_so(tmp_path, caplog
     (tmp_path / "checkpoint.pt").write_bytes(damage)
     assert load_checkpoint(tmp_path, "trial") is None
     assert "the trial starts over" in caplog.text
+
+
+class Code:
+    """What a hostile checkpoint holds: loading it by pickle would run it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.write_text, (self.path, "run")
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path, caplog):
+    torch.save({"trial_id": "trial", "epoch": Code(tmp_path / "trace")}, tmp_path / "checkpoint.pt")
+    assert load_checkpoint(tmp_path, "trial") is None
+    assert not (tmp_path / "trace").exists()
+    assert "the trial starts over" in caplog.text
+
+
+def test_a_checkpoint_of_another_shape_starts_the_trial_over(tmp_path):
+    whole = Trial(spec(tmp_path / "whole", epochs=2), lambda: small_dataset(NAME))
+    expected = [pair for _ in range(2) for pair in whole.advance()["epochs"]]
+    one = Trial(spec(tmp_path / "tampered", epochs=2), lambda: small_dataset(NAME))
+    one.advance()
+    content = one.training.checkpoint()
+    content["model"] = {name: value[..., :1] for name, value in content["model"].items()}
+    save_checkpoint(content, tmp_path / "tampered")
+    again = Trial(spec(tmp_path / "tampered", epochs=2), lambda: small_dataset(NAME))
+    assert [pair for _ in range(2) for pair in again.advance()["epochs"]] == expected
+    assert "does not fit" in (tmp_path / "tampered" / "run.log").read_text()
 
 
 def test_a_checkpoint_of_another_trial_is_not_taken(tmp_path, caplog):
