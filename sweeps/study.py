@@ -231,7 +231,9 @@ def bad_name(study: Study) -> str | None:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", study.name):
         return None
     name = study.name[:120]
-    return f"Study name {name!r} is not usable as a folder. Use letters, digits, '_', '-' and '.', at most 100."
+    return (
+        f"Study name {name!r} is not usable as a folder. Use letters, digits, '_', '-' and '.', at most 100."
+    )
 
 
 def bad_numbers(study: Study) -> str | None:

@@ -39,9 +39,12 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Begin the first trial; ``datasets`` are references by data key, shared by the actors of a node."""
         import torch
 
-        torch.set_num_threads(config["trial"]["threads"])
-        if 0 < config["trial"]["gpus"] < 1:  # to Ray a fraction is a number; this makes it one of memory, too
-            torch.cuda.set_per_process_memory_fraction(config["trial"]["gpus"])
+        first = config["trial"]
+        torch.set_num_threads(first["threads"])
+        if (
+            first["device"] == "cuda" and first["gpus"] < 1
+        ):  # to Ray a fraction is a number; now it is one of memory
+            torch.cuda.set_per_process_memory_fraction(first["gpus"])
         self._references = datasets or {}
         self._loaded: dict[str, Dataset] = {}
         self._begin(config["trial"])

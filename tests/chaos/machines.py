@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
+from unittest import mock
 
 import psutil
 import ray
 from ray.cluster_utils import Cluster
 
+from tests.servers import free_port, wait_for
+
 NODE = {"num_cpus": 2, "num_gpus": 4, "object_store_memory": 100_000_000}  # GPUs by declaration: nobody looks
 
 
 class Nodes:
-    """A head that runs no trial, and nodes that do."""
+    """A head that runs no trial, and nodes that do; in a folder of their own, so that nobody else meets them.
 
-    def __init__(self, n_nodes: int = 3) -> None:
+    Args:
+        kinds: What each node has, in the words of ``ray start``.
+    """
+
+    def __init__(self, kinds: Sequence[Mapping[str, Any]] = (NODE, NODE, NODE)) -> None:
+        self.kinds = kinds
+        self._folder = tempfile.mkdtemp(prefix="rc", dir="/tmp")  # a short name: it holds sockets
+        self._environment = mock.patch.dict(os.environ, RAY_TMPDIR=self._folder)
+        self._environment.start()
         self.cluster = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
         )
-        self.nodes = [self.cluster.add_node(**NODE) for _ in range(n_nodes)]
+        self.nodes = [self.cluster.add_node(**kind) for kind in kinds]
 
     @property
     def address(self) -> str:
@@ -38,7 +49,7 @@ class Nodes:
     def kill(self, index: int) -> None:
         """Kill a node as a cut cable would, and start another in its place."""
         self.cluster.remove_node(self.nodes[index], allow_graceful=False)
-        self.nodes[index] = self.cluster.add_node(wait=False, **NODE)
+        self.nodes[index] = self.cluster.add_node(wait=False, **self.kinds[index])
 
     def notice_and_kill(self, index: int, deadline_s: int) -> None:
         """Announce the end of a node, as a cloud does for spot instances, and kill it when its time is up."""
@@ -53,10 +64,17 @@ class Nodes:
         """Return the processes that train."""
         return [process for process in psutil.Process().children(recursive=True) if is_worker(process)]
 
+    def kill_head(self) -> None:
+        """Kill the head as a power cut would."""
+        for process in (self.cluster.head_node.kill_gcs_server, self.cluster.head_node.kill_raylet):
+            process(check_alive=False)
+
     def stop(self) -> None:
         """Stop all nodes."""
         self.cluster.shutdown()
         ray.shutdown()
+        self._environment.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def is_worker(process: psutil.Process) -> bool:
@@ -79,25 +97,14 @@ class TrackingServer:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *, wait: bool = True) -> None:
+    def start(self) -> None:
         """Start the server, and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "served")]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 120
-        while wait and not self.answers():
-            assert time.monotonic() < deadline, (self.folder / "server.log").read_text()[-2000:]
-            time.sleep(0.3)
-
-    def answers(self) -> bool:
-        """Return whether the server answers."""
-        try:
-            urlopen(f"{self.uri}/health", timeout=2).close()
-        except (URLError, OSError):
-            return False
-        return True
+        wait_for(f"{self.uri}/health", self.process, self.folder / "server.log")
 
     def kill(self) -> None:
         """Kill the server with all its workers."""
@@ -145,10 +152,3 @@ class Driver:
     def runs(self) -> bool:
         """Whether it has not ended."""
         return self.process.poll() is None
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

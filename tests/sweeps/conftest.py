@@ -23,6 +23,14 @@ def sweeps(*arguments, cwd, check=True, **environment):
     return result
 
 
+def assert_refused(result, message, out):
+    """Assert one line on standard error, status 2, and that nothing was started."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert message in result.stderr
+    assert not list(out.glob("*/*")), "nothing may be left behind"
+
+
 def only_sweep(out: Path) -> Path:
     """Return the folder of the one sweep under ``out``."""
     (folder,) = {path.parent for path in out.glob("*/*/sweep.json")}

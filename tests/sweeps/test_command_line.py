@@ -11,18 +11,10 @@ import pytest
 from search_spaces.errors import RefusedError
 from sweeps.driver import cluster_address
 from sweeps.records import read_records
-from tests.sweeps.conftest import ROOT, only_sweep, sweeps
+from tests.sweeps.conftest import ROOT, assert_refused, only_sweep, sweeps
 from trainables.globals_autoencoder.events import DEFAULT_EVENTS
 
 RUN = ["run", "compare_globals_heads"]
-
-
-def assert_refused(result, message, out):
-    """Assert one line on standard error, status 2, and that nothing was started."""
-    assert result.returncode == 2, result.stdout + result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    assert message in result.stderr
-    assert not list(out.glob("*/*")), "nothing may be left behind"
 
 
 @pytest.mark.parametrize(
