@@ -64,6 +64,16 @@ class Nodes:
         """Return the processes that train."""
         return [process for process in psutil.Process().children(recursive=True) if is_worker(process)]
 
+    def promise(self, num_cpus: int, num_gpus: int) -> None:
+        """Tell the cluster, as an autoscaler does, that it may start a node with so much."""
+        from ray._raylet import GcsClient
+        from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
+
+        resources = {"CPU": num_cpus, "GPU": num_gpus}
+        group = NodeGroupConfig(name="gpu", resources=resources, min_count=0, max_count=1)
+        config = ClusterConfig(node_group_configs=[group])
+        GcsClient(address=self.address).report_cluster_config(config.SerializeToString())
+
     def kill_head(self) -> None:
         """Kill the head as a power cut would."""
         for process in (self.cluster.head_node.kill_gcs_server, self.cluster.head_node.kill_raylet):

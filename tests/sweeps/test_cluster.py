@@ -67,6 +67,28 @@ def test_what_cannot_be_read_is_refused(tmp_path, asked, said):
 
 
 @pytest.mark.slow
+def test_where_an_autoscaler_runs_trials_wait_for_nodes_that_are_not_there_yet(tmp_path, toy_study):
+    growing = Nodes(())
+    try:
+        growing.promise(num_cpus=2, num_gpus=4)
+        arguments = [toy_study(epochs=1), "--out", tmp_path / "out", "--address", growing.address]
+        driver = Driver(
+            [*arguments, "--gpus-per-trial", 1, "--device", "cpu"], tmp_path, tmp_path / "driver.log"
+        )
+        deadline = time.monotonic() + 90
+        while not list((tmp_path / "out").glob("*/*/sweep.json")):
+            assert driver.runs, "it refused, or did not wait"
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        growing.cluster.add_node(num_cpus=2, num_gpus=4)
+        assert driver.process.wait(120) == 0
+    finally:
+        growing.stop()
+    rows = read_records(only_sweep(tmp_path / "out")).trials.values()
+    assert [row.state for row in rows] == ["complete"] * 6
+
+
+@pytest.mark.slow
 def test_a_sweep_goes_on_in_a_new_cluster_when_the_head_was_lost(tmp_path, toy_study, monkeypatch):
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "3")
     study, out = toy_study(epochs=8, nap_ms=600), tmp_path / "out"
