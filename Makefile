@@ -9,7 +9,9 @@ OUT ?= outputs
 WORKERS ?= 3
 FAST_WORKERS ?= 2
 
-.PHONY: setup demo test check lint fast bench ui clean
+SWEEPS ?= 20
+
+.PHONY: setup demo test check lint fast chaos bench ui clean
 
 setup: $(VENV)/.installed
 
@@ -37,6 +39,10 @@ lint: setup
 
 fast: setup
 	$(BIN)/python -m pytest -m "not slow" --numprocesses=$(FAST_WORKERS) --dist=worksteal
+
+chaos: setup  ## twenty sweeps under random faults, and a search that is killed ten times; about half an hour
+	$(BIN)/python -m tests.chaos --sweeps $(SWEEPS)
+	KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_search_resume.py
 
 bench: setup  ## ratios within one run, written to benchmarks/results/latest.json
 	$(BIN)/python -m benchmarks.run

@@ -130,7 +130,9 @@ class Outcome:
 def reference(folder: Path) -> Values:
     """Return the values of the sweep as they are without any fault."""
     study = write_study(folder, nap_ms=0)
-    return trained_in_process(study, folder / "reference", {"pull": [float(p) for p in PULLS.split(",")]}, 6)
+    return trained_in_process(
+        study, folder / "reference", {"pull": [float(p) for p in PULLS.split(",")]}, seeds=6
+    )
 
 
 def write_study(folder: Path, nap_ms: int) -> Path:

@@ -49,7 +49,7 @@ def numbers(records: Records) -> dict[tuple[str, int, int, str], float]:
 
 
 def trained_in_process(
-    study: Path, folder: Path, settings: dict | None = None, seeds: int | None = None
+    study: Path | str, folder: Path, settings: dict | None = None, **changes: int
 ) -> dict[tuple[str, int, int, str], float]:
     """Train all trials of a study without Ray, records or faults; return its values as `numbers` does."""
     from sweeps.driver import trial_config
@@ -60,7 +60,7 @@ def trained_in_process(
     from trainables.trial_spec import TrialSpec
 
     asked = load_study(str(study)).with_parameters(settings or {})
-    plan, found = make_plan(replace(asked, seeds=seeds or asked.seeds), folder), {}
+    plan, found = make_plan(replace(asked, **changes), folder), {}
     family = load_family(plan.study.family)
     for trial in plan.trials:
         config = trial_config(plan, trial, RunOptions())
