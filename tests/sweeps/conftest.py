@@ -52,6 +52,8 @@ def trained_in_process(
     study: Path | str, folder: Path, settings: dict | None = None, **changes: int
 ) -> dict[tuple[str, int, int, str], float]:
     """Train all trials of a study without Ray, records or faults; return its values as `numbers` does."""
+    import torch
+
     from sweeps.driver import trial_config
     from sweeps.plan import RunOptions, make_plan
     from sweeps.study_files import load_study
@@ -61,18 +63,23 @@ def trained_in_process(
 
     asked = load_study(str(study)).with_parameters(settings or {})
     plan, found = make_plan(replace(asked, **changes), folder), {}
-    family = load_family(plan.study.family)
+    family, threads = load_family(plan.study.family), torch.get_num_threads()
+    torch.set_num_threads(1)  # as in an actor; more threads add up in another order
     for trial in plan.trials:
         config = trial_config(plan, trial, RunOptions())
         names = {field.name for field in fields(TrialSpec)} - {"folder"}
         spec = TrialSpec(**{name: config[name] for name in names}, folder=Path(config["folder"]))
         one = Trial(spec, lambda trial=trial: family.load_data(trial.params, None))
-        while True:
-            result = one.advance()
-            for epoch, metrics in result["epochs"]:
-                found |= {(trial.cell, trial.seed, epoch, name): value for name, value in metrics.items()}
-            if result["done"]:
-                break
+        results = [one.advance()]
+        while not results[-1]["done"]:
+            results.append(one.advance())
+        found |= {
+            (trial.cell, trial.seed, epoch, name): value
+            for result in results
+            for epoch, metrics in result["epochs"]
+            for name, value in metrics.items()
+        }
+    torch.set_num_threads(threads)
     return found
 
 
