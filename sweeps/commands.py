@@ -256,12 +256,15 @@ def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) 
 def status(sweep: str | None, out: Path, as_json: bool) -> None:
     """Show the sweeps under OUT, or the trials of one: states, epochs, errors."""
     from sweeps.status import find_sweep, sweep_rows, table_of, trial_rows
+    from sweeps.storage import shown
 
     rows = trial_rows(find_sweep(out, sweep)) if sweep else sweep_rows(out)
     if as_json:
         print_json(rows)
     else:
-        console().print(table_of(rows) if rows else f"No sweeps under {out}. Start one with `sweeps run`.")
+        console().print(
+            table_of(rows) if rows else f"No sweeps under {shown(out)}. Start one with `sweeps run`."
+        )
 
 
 @cli.command()

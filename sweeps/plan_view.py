@@ -14,6 +14,7 @@ from search_spaces.errors import RefusedError
 from sweeps.plan import Plan, cell_label
 from sweeps.progress import duration
 from sweeps.records import TRIALS_FILE, TrialRow, read_trial_rows
+from sweeps.storage import shown
 from sweeps.study import ARM, Study
 
 SAFE_SHARE = 0.8  # of a machine's memory: beyond it Ray begins to end processes
@@ -26,7 +27,7 @@ def plan_facts(plan: Plan, time_budget_s: float | None = None) -> dict[str, Any]
         "study": study.name,
         "question": study.question,
         "sweep_id": plan.sweep_id,
-        "folder": str(plan.folder),
+        "folder": shown(plan.folder),
         "axes": {name: list(values) for name, values in study.grid_axes.items()},
         "arms": {arm: dict(params) for arm, params in study.arms.items()},
         "search": {name: list(bounds) for name, bounds in study.search.items()},
@@ -65,7 +66,7 @@ def plan_text(plan: Plan, time_budget_s: float | None = None) -> str:
         f"  cost: {cost_text(plan)}",
         f"  memory: {memory_text(plan)}",
         *([] if time_budget_s is None else [f"  {budget_text(plan, time_budget_s)}"]),
-        f"  sweep {plan.sweep_id} in {plan.folder}",
+        f"  sweep {plan.sweep_id} in {shown(plan.folder)}",
     ]
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ from search_spaces.errors import RefusedError
 from sweeps.plan import trial_folder
 from sweeps.records import TrialRow, read_records, read_trial_rows
 from sweeps.status import sweep_folders
-from sweeps.storage import bring
+from sweeps.storage import bring, shown
 from trainables.families import family_names, load_family
 from trainables.probe import ProbeResult
 from trainables.trial_spec import SWEEP_FILE
@@ -45,7 +45,7 @@ def find_trial(out: Path, name: str) -> tuple[Path, TrialRow]:
         )
     if not found:
         raise RefusedError(
-            f"No trial {name!r} under {out}.{did_you_mean(name, known)} Give a trial's folder or its id; "
+            f"No trial {name!r} under {shown(out)}.{did_you_mean(name, known)} Give a trial's folder or its id; "
             "`sweeps status SWEEP` lists them."
         )
     return next(iter(found.values()))

@@ -11,6 +11,7 @@ from rich.table import Table
 from search_spaces.domains import did_you_mean
 from search_spaces.errors import RefusedError
 from sweeps.records import read_sweep, read_trial_rows
+from sweeps.storage import shown
 from trainables.trial_spec import SWEEP_FILE
 
 
@@ -37,7 +38,7 @@ def find_sweep(out: Path, name: str) -> Path:
         raise RefusedError(f"{name!r} begins {len(by_id)} sweeps. Write more of the id; see `sweeps status`.")
     known = [*{folder.parent.name for folder in folders}, *(folder.name for folder in folders)]
     raise RefusedError(
-        f"No sweep {name!r} under {out}.{did_you_mean(name, known)} See `sweeps status --out {out}`."
+        f"No sweep {name!r} under {shown(out)}.{did_you_mean(name, known)} See `sweeps status --out {shown(out)}`."
     )
 
 
