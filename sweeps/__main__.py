@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
+from sweeps.signals import treat_sigterm_as_interrupt
 from sweeps.study import Study
 
 
@@ -15,22 +18,23 @@ def leave_no_password() -> None:
         leave_process_list()
 
 
-def entry() -> None:
-    """Run the ``sweeps`` command."""
+def run(arguments: Sequence[str], study: Study | None = None) -> NoReturn:
+    """Run the command line in this process, and end it with its exit status."""
     from sweeps.commands import run_cli
 
     leave_no_password()
+    treat_sigterm_as_interrupt()
+    sys.exit(run_cli(arguments, study=study))
 
-    sys.exit(run_cli(sys.argv[1:]))
+
+def entry() -> None:
+    """Run the ``sweeps`` command."""
+    run(sys.argv[1:])
 
 
 def main(study: Study) -> None:
     """Run ``study`` with the options of ``sweeps run`` from the command line; what a study file ends with."""
-    from sweeps.commands import run_cli
-
-    leave_no_password()
-
-    sys.exit(run_cli(["run", *sys.argv[1:]], study=study))
+    run(["run", *sys.argv[1:]], study)
 
 
 if __name__ == "__main__":

@@ -6,40 +6,36 @@ started. Nothing heavy is imported at module level: ``sweeps --help`` answers at
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from search_spaces.domains import Value
 from search_spaces.errors import RefusedError, UnfinishedError, first_line
 from sweeps.data_commands import data
 from sweeps.model_commands import promote
 from sweeps.options import (
     OUT,
     DurationType,
-    LabelType,
     OutType,
-    SizeType,
     json_option,
     out_option,
-    split_options,
+    planned_from,
+    running_options,
     study_options,
     uri_option,
 )
-from sweeps.study import ARM, Study
+from sweeps.study import Study
 from sweeps.study_files import load_study, study_names
 
-if TYPE_CHECKING:  # both are imported where they are used: the command line must answer at once
+if TYPE_CHECKING:  # imported where it is used: the command line must answer at once
     from rich.console import Console
 
-    from sweeps.plan import Plan
 
 UNFINISHED, REFUSED = 1, 2
 PLAIN_WIDTH = 140
@@ -112,17 +108,7 @@ def plan(
 @study_options
 @uri_option
 @click.option("--address", help="Ray cluster. [default: a running local one, else this machine]")
-@click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
-@click.option("--gpus-per-trial", type=click.FloatRange(0), default=0.0, show_default=True)
-@click.option("--memory-per-trial", type=SizeType(), help="Most memory of a trial's process, such as 4GB.")
-@click.option(
-    "--label", "labels", type=LabelType(), multiple=True, help="Train on nodes with this label alone."
-)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[default: cuda for trials with a GPU]")
-@click.option("--time-budget", "time_budget_s", type=DurationType(), help="Stop after this time, such as 2h.")
-@click.option(
-    "--max-failures", type=click.IntRange(0), default=3, show_default=True, help="Retries of a dead process."
-)
+@running_options
 @click.pass_obj
 def run(
     given: Study | None, /, study: str | None, as_json: bool, tracking_uri: str | None, **options: Any
@@ -343,35 +329,6 @@ def doctor(out: Path, tracking_uri: str | None, as_json: bool) -> int:
         for check in found:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
     return 0 if all(check.ok for check in found) else REFUSED
-
-
-def planned_from(study: Study, **options: Any) -> Plan:
-    """Return the plan of ``study`` under the options of `study_options`."""
-    from sweeps.plan import make_plan
-    from trainables.families import load_family
-
-    space = load_family(study.family).space
-    settings: dict[str, list[Value]] = {}
-    for name, text in split_options("--set", options["settings"], "globals_beta=0,1,10"):
-        named = name == ARM and study.arms
-        settings[name] = [part if named else space.parse(name, part) for part in text.split(",")]
-    ranges = {
-        name: [space.parse(name, part) for part in text.split(":")]
-        for name, text in split_options("--search", options["ranges"], "kl_weight=1e-3:10")
-    }
-    refuse_unknown_analysis(study.analysis)
-    names = ("seeds", "epochs", "sampler", "scheduler", "max_trials", "finalists")
-    changes = {name: options[name] for name in names if options[name] is not None}
-    changed = replace(study, **changes).with_parameters(settings).with_ranges(ranges)
-    return make_plan(changed, options["out"], options["data_root"])
-
-
-def refuse_unknown_analysis(analysis: str) -> None:
-    """Raise `RefusedError` unless there is such a module."""
-    if importlib.util.find_spec(analysis if "." in analysis else f"analysis.{analysis}") is None:
-        raise RefusedError(
-            f"analysis={analysis!r} is no module of analysis/. Name one, or leave it for 'grid'."
-        )
 
 
 def console(*, stderr: bool = False) -> Console:

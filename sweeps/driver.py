@@ -20,6 +20,7 @@ from search_spaces.errors import RefusedError, first_line
 from sweeps.plan import FINISHED_STATES, Plan, PlannedTrial, RunOptions
 from sweeps.records import Records
 from sweeps.scheduling import TIME, VALUE, GroupedScheduler, make_scheduler
+from sweeps.signals import keeping_sigterm
 from sweeps.source import FINISHED, Source
 from sweeps.storage import mirror_of
 from sweeps.writer import SweepWriter
@@ -180,13 +181,14 @@ def ray_session(options: RunOptions) -> Iterator[None]:
     """Connect to Ray, or start it on this machine; always let go of it again."""
     address = cluster_address(options.address)
     try:
-        ray.init(
-            address=address,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=own_environment(),
-        )
+        with keeping_sigterm():
+            ray.init(
+                address=address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=own_environment(),
+            )
     except (OSError, RuntimeError, ValueError) as error:
         reason = first_line(error)
         if address == "local":
