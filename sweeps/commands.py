@@ -18,6 +18,7 @@ import click
 
 from search_spaces.errors import RefusedError, UnfinishedError, first_line
 from sweeps.data_commands import data
+from sweeps.job_commands import jobs, stop, submit
 from sweeps.model_commands import promote
 from sweeps.options import (
     OUT,
@@ -30,6 +31,7 @@ from sweeps.options import (
     study_options,
     uri_option,
 )
+from sweeps.sealed import open_sealed
 from sweeps.study import Study
 from sweeps.study_files import load_study, study_names
 
@@ -55,8 +57,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(data)
-cli.add_command(promote)
+for command in (data, jobs, promote, stop, submit):
+    cli.add_command(command)
 
 
 @cli.command("list")
@@ -347,6 +349,7 @@ def print_json(content: Any) -> None:
 def run_cli(arguments: Sequence[str], study: Study | None = None) -> int:
     """Run the command line; return the exit status. Every refusal is one line on standard error."""
     try:
+        open_sealed()
         result = cli.main(args=list(arguments), prog_name="sweeps", standalone_mode=False, obj=study)
     except RefusedError as error:
         click.echo(f"sweeps: {error}", err=True)

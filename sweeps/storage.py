@@ -50,11 +50,7 @@ def local_out(place: str) -> Path:
         return Path(place.removeprefix("file://"))
     if "://" not in place:
         return Path(place)
-    if "@" in place.partition("?")[0]:
-        raise RefusedError(
-            f"{place.partition('://')[0]}://...@...: credentials in --out would be recorded. Leave them to the "
-            "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or to the machine's role."
-        )
+    refuse_login(place)
     remote = RemoteFolder(place)
     remote.check()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "counterpoise" / "out"
@@ -67,6 +63,15 @@ def local_out(place: str) -> Path:
             assert mirror is not None
             mirror.pull()
     return out
+
+
+def refuse_login(place: str) -> None:
+    """Raise `RefusedError` when a place in object storage is given with credentials."""
+    if "://" in place and "@" in place.partition("?")[0]:
+        raise RefusedError(
+            f"{place.partition('://')[0]}://...@...: credentials in --out would be recorded. Leave them to the "
+            "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or to the machine's role."
+        )
 
 
 def shown(path: Path) -> str:

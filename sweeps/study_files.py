@@ -25,7 +25,7 @@ def load_study(name: str) -> Study:
     Raises:
         StudyError: If there is no such study, its file has an error, or it defines no ``STUDY``.
     """
-    if name.endswith(".py") or "/" in name:
+    if is_path(name):
         module = import_file(Path(name))
     elif name in study_names():
         module = import_file(Path(str(studies.__path__[0])) / f"{name}.py")
@@ -38,6 +38,11 @@ def load_study(name: str) -> Study:
     if not isinstance(study, Study):
         raise StudyError(f"{name} defines no STUDY. End the file with STUDY = Study(...).")
     return study
+
+
+def is_path(name: str) -> bool:
+    """Return whether a study is named by the path of its file."""
+    return name.endswith(".py") or "/" in name
 
 
 def import_file(path: Path) -> ModuleType:

@@ -48,6 +48,7 @@ from trainables.trial_spec import SWEEP_FILE
 
 DRAIN_S = 20.0
 LOCK_FILE = ".lock"
+ORIGIN_FILE = "counterpoise_origin.json"  # beside the packages of a job
 VERSIONED = ("counterpoise", "ray", "torch", "mlflow", "optuna", "numpy", "pyarrow")
 
 
@@ -241,8 +242,7 @@ def searched(domain: Domain, bounds: Sequence[Value]) -> dict[str, Any]:
 def provenance(plan: Plan) -> dict[str, Any]:
     """Return where the numbers come from: code, data, versions, hardware, time."""
     return {
-        "git_sha": git("rev-parse", "HEAD"),
-        "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        **code_origin(),
         "code_version": plan.code_version,
         "data_fingerprint": ", ".join(dict.fromkeys(point.data_key for point in plan.points)),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
@@ -258,6 +258,15 @@ def installed(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def code_origin() -> dict[str, Any]:
+    """Return the commit of this code, and whether it was changed since; a job's copy has a note of it."""
+    note = Path(__file__).parents[1] / ORIGIN_FILE
+    if note.exists():
+        return dict(json.loads(note.read_text()))
+    dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+    return {"git_sha": git("rev-parse", "HEAD"), "git_dirty": dirty}
 
 
 def git(*arguments: str) -> str | None:
