@@ -115,6 +115,13 @@ def refuse_without_access(uri: str, experiment: str | None, patience_s: float = 
     return None
 
 
+def refuse_silent(uri: str, experiment: str | None) -> None:
+    """Raise `RefusedError` as `refuse_without_access` does, and for a server that is away, too."""
+    silent = refuse_without_access(uri, experiment)
+    if silent:
+        raise RefusedError(f"{uri} does not answer: {silent}. Try again when it does.")
+
+
 class SilentError(Exception):
     """A server that does not answer, or not as MLflow does."""
 

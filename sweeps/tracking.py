@@ -216,11 +216,11 @@ class MlflowStore:
                 self._take_away(run)
         return kept
 
-    def _claim(self, run: Any) -> tuple[bool, int, str]:
-        """Return what speaks for a run: written to by this driver, and by others; its id, lest two drivers differ."""
+    def _claim(self, run: Any) -> tuple[bool, int, int, str]:
+        """Return what speaks for a run: this driver wrote to it, others did, or below it; its id settles the rest."""
+        n_written = len(run.data.metrics) + len(run.data.params) + len(run.data.tags)
         n_below = len(self._search(children_of(run.info.run_id)))
-        n_written = len(run.data.metrics) + len(run.data.params) + n_below
-        return run.info.run_id in self._written, n_written, run.info.run_id
+        return run.info.run_id in self._written, n_written, n_below, run.info.run_id
 
     def _take_away(self, run: Any) -> None:
         """Delete a run; who may not delete it leaves it ended, and part of no sweep."""

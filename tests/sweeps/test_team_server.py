@@ -293,9 +293,6 @@ def test_a_request_that_is_carried_out_late_doubles_nothing(team, tmp_path, monk
 def test_a_sweep_meets_every_fault_of_its_server_and_loses_and_doubles_nothing(
     team, cluster, tmp_path, monkeypatch
 ):
-    from mlflow.entities import ViewType
-    from mlflow.tracking import MlflowClient
-
     study, out = study_of(tmp_path, "faults", epochs=8, nap_ms=1000), tmp_path / "out"
     environment = os.environ | cluster | NO_S3 | login("ann") | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
     broken = at_random(
@@ -320,11 +317,11 @@ def test_a_sweep_meets_every_fault_of_its_server_and_loses_and_doubles_nothing(
         with (tmp_path / "shown").open("wb") as shown, (tmp_path / "facts").open("wb") as facts:
             run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=facts, stderr=shown)
         wait_until(lambda: journal_epochs(out) >= 6)
-        proxy.rule = lambda request: AWAY
         team.database.stop()
-        began = journal_epochs(out)
-        wait_until(lambda: journal_epochs(out) >= began + 12, 30)  # training goes on
+        wait_until(lambda: journal_epochs(out) >= 15, 30)  # training goes on
+        proxy.rule = lambda request: AWAY
         team.database.start()
+        wait_until(lambda: journal_epochs(out) >= 24, 30)
         proxy.rule = rule
         assert run.wait(timeout=180) == 0, (tmp_path / "shown").read_text()
         proxy.rule = lambda request: None
@@ -338,10 +335,6 @@ def test_a_sweep_meets_every_fault_of_its_server_and_loses_and_doubles_nothing(
     assert {row.state for row in records.trials.values()} == {"complete"}
     assert all(row.mlflow_run_id for row in records.trials.values())
     assert_once_in_mlflow(team.url, records)
-    client = MlflowClient(team.url)
-    experiment = client.get_experiment_by_name("faults").experiment_id
-    doubles = client.search_runs([experiment], run_view_type=ViewType.DELETED_ONLY)
-    assert {run.data.tags["kind"] for run in doubles} == {"double"}
 
 
 def journal_epochs(out) -> int:

@@ -164,6 +164,34 @@ def test_a_run_whose_creation_was_never_answered_is_found_and_not_created_again(
 
 
 @pytest.mark.slow
+def test_of_runs_that_were_created_twice_the_one_that_was_written_to_is_kept(tmp_path):
+    from mlflow.entities import ViewType
+
+    sweep = {**SWEEP, "provenance": {"records_id": "r1"}}
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    store = MlflowStore(uri, sweep, tmp_path)
+    store.push(Pending(ROW, EPOCHS))
+    store.note_published("digest")
+    parent, child = (store.client.get_run(run.run_id) for run in (store.parent, store.children["t1"]))
+    tags_of_parent = {name: value for name, value in parent.data.tags.items() if name != "records_digest"}
+    for _ in range(2):  # what was given up is carried out after all, the trials' runs below one of the sweep
+        late = store.client.create_run(store.experiment_id, tags=tags_of_parent).info.run_id
+        for trial in ("t1", "t2"):
+            tags = {**child.data.tags, "trial_id": trial, "mlflow.parentRunId": late}
+            store.client.create_run(store.experiment_id, tags=tags)
+    again = MlflowStore(uri, sweep, tmp_path)
+    assert again.parent.run_id == parent.info.run_id
+    assert again.children["t1"].run_id == child.info.run_id
+    assert values_of(again) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    left = again.client.search_runs([again.experiment_id], "tags.kind = 'trial'")
+    assert sorted(run.data.tags["trial_id"] for run in left) == ["t1", "t2"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in left} == {parent.info.run_id}
+    doubles = again.client.search_runs([again.experiment_id], run_view_type=ViewType.DELETED_ONLY)
+    assert [run.data.tags["kind"] for run in doubles] == ["double"] * 5
+    assert {run.info.status for run in doubles} == {"KILLED"}
+
+
+@pytest.mark.slow
 def test_a_kill_before_a_run_is_terminated_is_mended_by_the_next_push(tmp_path):
     store = store_in(tmp_path)
 
