@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from search_spaces.errors import RefusedError, first_line
-from sweeps.tracking import import_mlflow, refuse_deleted
+from search_spaces.errors import RefusedError
+from sweeps.tracking import import_mlflow, reason_of, refuse_deleted
 
 URI = "MLFLOW_TRACKING_URI"
 CHECK_S = 5.0  # what asking a server that does not answer may cost the start of a sweep
@@ -115,6 +115,13 @@ def refuse_without_access(uri: str, experiment: str | None, patience_s: float = 
     return None
 
 
+def refuse_silent(uri: str, experiment: str | None) -> None:
+    """Raise `RefusedError` as `refuse_without_access` does, and for a server that is away, too."""
+    silent = refuse_without_access(uri, experiment)
+    if silent:
+        raise RefusedError(f"{uri} does not answer: {silent}. Try again when it does.")
+
+
 class SilentError(Exception):
     """A server that does not answer, or not as MLflow does."""
 
@@ -144,7 +151,7 @@ def ask(uri: str, method: str, path: str, content: Mapping[str, object], until: 
         answer = http_request(creds, f"/api/2.0/mlflow/{path}", method, **quick, **sent)
         body: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
     except Exception as error:
-        raise SilentError(first_line(error)) from error
+        raise SilentError(reason_of(error)) from error
     if answer.status_code in (401, 403):
         raise RefusedError(refusal(uri, creds, answer))
     if answer.status_code not in (200, 404):

@@ -189,6 +189,7 @@ def report(
     sweeps report --records /data/run1 --out /tmp/report
     sweeps report 7f3a2c91d0 --tracking-uri http://head:5000 --out /tmp/report
     """
+    from sweeps.access import refuse_silent
     from sweeps.access import tracking_uri as clean_uri
     from sweeps.reporting import write_mlflow_report, write_sweep_report
     from sweeps.status import find_sweep
@@ -199,7 +200,9 @@ def report(
     if tracking_uri is not None:
         if sweep is None or report_out is None:
             raise RefusedError("--tracking-uri reads a sweep by its id and needs --out DIR for the report.")
-        path = write_mlflow_report(clean_uri(tracking_uri, results), sweep, report_out, screen)
+        uri = clean_uri(tracking_uri, results)
+        refuse_silent(uri, None)
+        path = write_mlflow_report(uri, sweep, report_out, screen)
     else:
         folder = records or find_sweep(results, str(sweep))
         path = write_sweep_report(folder, screen, always=True, out=report_out)
@@ -223,7 +226,7 @@ def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) 
 
     uri = clean_uri(tracking_uri, out)
     folders = [find_sweep(out, sweep)] if sweep else sweep_folders(out)
-    silent = refuse_without_access(uri, folders[0].parent.name if sweep else None, PATIENCE_S)
+    silent = refuse_without_access(uri, None, PATIENCE_S)
     problems: dict[str, str | None] = {}
     for folder in folders:
         unstored = store_alone(folder)

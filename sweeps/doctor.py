@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from search_spaces.errors import first_line
-from sweeps.access import refuse_without_access
+from sweeps.access import refuse_silent
 from sweeps.study_files import load_study, study_names
 from trainables.families import family_names, load_family
 
@@ -99,9 +99,7 @@ def tracking_store(uri: str) -> str:
     if not uri.startswith("http"):
         folder = Path(uri.removeprefix("sqlite:///")).parent
         return f"{uri} ({output_folder(folder)})" if uri.startswith("sqlite") else uri
-    silent = refuse_without_access(uri, None)
-    if silent:
-        raise OSError(f"{uri} does not answer: {silent}")
+    refuse_silent(uri, None)
     return f"{uri} answers, and takes the login if it asks for one"
 
 

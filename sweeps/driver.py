@@ -7,6 +7,7 @@ its own folder; nothing rests on Tune's own snapshots, which do not notice a cha
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import tempfile
@@ -119,10 +120,10 @@ class ResultCallback(tune.Callback):  # type: ignore[misc]
 
 
 class TimeBudget(tune.Stopper):  # type: ignore[misc]
-    """Ends all trials after so many seconds; Tune's own goes by a clock that can be set."""
+    """Ends all trials so many seconds after Tune began to ask; Tune's own goes by a clock that can be set."""
 
     def __init__(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
+        self._seconds, self._began = seconds, math.inf
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Return that no single trial ends for it."""
@@ -130,7 +131,8 @@ class TimeBudget(tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Return whether the time is spent."""
-        return time.monotonic() >= self._until
+        self._began = min(self._began, time.monotonic())
+        return time.monotonic() - self._began >= self._seconds
 
 
 def train_all(

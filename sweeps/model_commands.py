@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from search_spaces.errors import RefusedError
 from sweeps.options import json_option, out_option, uri_option
 
 
@@ -30,15 +29,13 @@ def promote(
     sweeps promote lvm_losses
     sweeps promote 7f3a2c91d0 --name next_vector --alias challenger
     """
-    from sweeps.access import refuse_without_access
+    from sweeps.access import refuse_silent
     from sweeps.access import tracking_uri as clean_uri
     from sweeps.promotion import promote as register
     from sweeps.status import find_sweep
 
     folder, uri = find_sweep(out, sweep), clean_uri(tracking_uri, out)
-    silent = refuse_without_access(uri, folder.parent.name)
-    if silent:
-        raise RefusedError(f"{uri} does not answer: {silent}. Try again when it does.")
+    refuse_silent(uri, folder.parent.name)
     promoted = register(folder, uri, name, alias)
     if as_json:
         click.echo(json.dumps({**promoted.as_json(), "tracking_uri": uri}, indent=2))

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces.errors import RefusedError, first_line
+from search_spaces.errors import RefusedError
 from sweeps.model_folder import save_model, serving_of
-from sweeps.tracking import children_of, import_mlflow, shown_in_mlflow
+from sweeps.tracking import children_of, import_mlflow, reason_of, shown_in_mlflow
 from sweeps.winner import Winner, find_winner
 from trainables.serving import SERVING_FILE
 
@@ -90,7 +90,7 @@ def log_winner(folder: Path, uri: str) -> str | None:
     except RefusedError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever a remote store raises, the trial's folder has it all
-        return f"{first_line(error).removesuffix('.')}."
+        return f"{reason_of(error).removesuffix('.')}."
     return None
 
 
@@ -117,7 +117,7 @@ def promote(folder: Path, uri: str, name: str | None, alias: str) -> Promoted:
         version, is_new = store.registered(name or winner.study, model)
         store.client.set_registered_model_alias(name or winner.study, alias, version)
     except (MlflowException, OSError) as error:
-        raise RefusedError(f"{uri} did not take the model: {first_line(error)}. Repeat it freely.") from error
+        raise RefusedError(f"{uri} did not take the model: {reason_of(error)}. Repeat it freely.") from error
     return Promoted(winner, name or winner.study, version, alias, is_new, str(model.model_id))
 
 

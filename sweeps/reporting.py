@@ -26,7 +26,7 @@ from sweeps.records import (
 )
 from sweeps.storage import bring, store
 from sweeps.sweep import Outcome, note_run_ids, only_writer
-from sweeps.tracking import MlflowStore, Pending, in_haste, refuses
+from sweeps.tracking import MlflowStore, Pending, in_haste, reason_of, refuses
 from trainables.families import FamilyError, load_family
 from trainables.picture import Examples, Picture
 from trainables.trial_spec import SWEEP_FILE
@@ -255,7 +255,7 @@ def publish(folder: Path, uri: str) -> str | None:
             store.note_published(records.digest)
         store.end(parent_status(records))
     except Exception as error:  # noqa: BLE001 - whatever a remote store raises, the records have it all
-        return first_line(error)
+        return reason_of(error)
     return f"{len(refused)} trials were refused: {refused[0]}" if refused else None
 
 

@@ -91,7 +91,9 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
         RefusedError: If data, folder, cluster or login is not usable; nothing has been started.
     """
     started = time.monotonic()
-    refuse_without_access(tracking_uri, plan.study.name)
+    silent = refuse_without_access(tracking_uri, plan.study.name)
+    if silent:
+        console.print(f"{tracking_uri} does not answer: {silent}. Training goes on.", markup=False)
     datasets = load_datasets(plan)
     with only_writer(plan.folder), mirrored(plan.folder), ThreadPoolExecutor(1) as pool:
         plan = replace(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from search_spaces.errors import first_line
 from sweeps.records import EpochRow, Records, TrialRow
-from sweeps.tracking import RUN_STATUS, MlflowStore, Pending, refuses
+from sweeps.tracking import RUN_STATUS, MlflowStore, Pending, reason_of, refuses
 
 PUSH_EVERY_S = 5.0
 RETRY_EVERY_S = 3.0
@@ -138,7 +138,7 @@ class Tracker:
         return False
 
     def _failed(self, error: Exception) -> None:
-        self.problem = first_line(error)
+        self.problem = reason_of(error)
         self._retry_at = time.monotonic() + RETRY_EVERY_S
         if is_unanswered(error):
             self._unanswered_at = time.monotonic()
@@ -162,5 +162,5 @@ class Tracker:
 
 def is_unanswered(error: Exception) -> bool:
     """Return whether a request reached the server, or may have, and no answer of the server came back."""
-    text = str(error)
-    return "API request to" in text and "Failed to establish a new connection" not in text
+    never_arrived = ("ConnectionRefusedError", "gaierror")
+    return "API request to" in str(error) and not reason_of(error).startswith(never_arrived)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ RUN_STATUS = {
     "failed": "FAILED",
 }
 MAX_ERROR = 5000  # characters of a tag
+PARENT = "mlflow.parentRunId"
 TRIAL_FILES = ("config.yaml", "run.log", "model.pt", "facts/metrics.csv")
 KEPT_IN_RECORDS_ONLY = ("grad_norm/", "grad_cos/")
 QUIET_LOGGERS = (  # what they say at level INFO is no news to a user
@@ -94,7 +96,7 @@ def import_mlflow(uri: str) -> None:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # where --json prints its object
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     importlib.import_module("mlflow.tracking")
@@ -138,6 +140,9 @@ class MlflowStore:
 
         self.client = MlflowClient(tracking_uri=uri)
         self.sweep, self.study = sweep, sweep["study"]
+        self.records_id = sweep.get("provenance", {}).get("records_id")  # None in old records
+        self.children: dict[str, Run] = {}
+        self._written: set[str] = set()
         local_artifacts = (out / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite") else None
         self.experiment_id = self._experiment(self.study["name"], local_artifacts)
         self.refresh()
@@ -146,6 +151,7 @@ class MlflowStore:
         """Look up the runs again: after a failed call, one may exist, or exist twice, whose answer never arrived."""
         self.parent = self._parent()
         self.children = self._children()
+        self._written = {self.parent.run_id, *(run.run_id for run in self.children.values())}
 
     def _experiment(self, name: str, artifact_location: str | None) -> str:
         from mlflow.exceptions import MlflowException
@@ -164,10 +170,9 @@ class MlflowStore:
     def _parent(self) -> Run:
         sweep_id, provenance = self.sweep["sweep_id"], self.sweep.get("provenance", {})
         found = self._search(f"tags.sweep_id = '{sweep_id}' and tags.kind = 'sweep'")
-        records_id = provenance.get("records_id")  # other records of the same question have another
-        own = [run for run in found if run.data.tags.get("records_id") == records_id]
-        if own:
-            return self._one_of(own) if records_id else run_of(own[0])
+        own = [run for run in found if run.data.tags.get("records_id") == self.records_id]
+        if own:  # and not one of other records of the same question
+            return run_of(self._one_of(own) if self.records_id else own[0])
         tags = {
             "kind": "sweep",
             "sweep_id": sweep_id,
@@ -183,10 +188,15 @@ class MlflowStore:
         return run_of(self.client.create_run(self.experiment_id, tags=tags, run_name=f"sweep {sweep_id}"))
 
     def _children(self) -> dict[str, Run]:
+        own = f"tags.records_id = '{self.records_id}' and tags.kind = 'trial'"
         by_trial: dict[str, list[Any]] = {}
-        for run in self._search(children_of(self.parent.run_id)):
+        for run in self._search(own if self.records_id else children_of(self.parent.run_id)):
             by_trial.setdefault(run.data.tags["trial_id"], []).append(run)
-        return {trial: self._one_of(runs) for trial, runs in by_trial.items()}
+        kept = {trial: self._one_of(runs) for trial, runs in by_trial.items()}
+        for run in kept.values():
+            if run.data.tags[PARENT] != self.parent.run_id:  # it came late, below a double
+                self.client.set_tag(run.info.run_id, PARENT, self.parent.run_id)
+        return {trial: run_of(run) for trial, run in kept.items()}
 
     def _search(self, query: str) -> list[Any]:
         found: list[Any] = []
@@ -198,18 +208,19 @@ class MlflowStore:
             if not token:
                 return found
 
-    def _one_of(self, runs: list[Any]) -> Run:
+    def _one_of(self, runs: list[Any]) -> Any:
         """Return the run that was written to, and take away its doubles, which nobody has."""
-        kept = runs[0] if len(runs) == 1 else max(runs, key=self._content)
+        kept = runs[0] if len(runs) == 1 else max(runs, key=self._claim)
         for run in runs:
             if run is not kept:
                 self._take_away(run)
-        return run_of(kept)
+        return kept
 
-    def _content(self, run: Any) -> tuple[int, str]:
-        """Return how much was written to a run, or below it; the id makes the choice between two the same always."""
+    def _claim(self, run: Any) -> tuple[bool, int, int, str]:
+        """Return what speaks for a run: this driver wrote to it, others did, or below it; its id settles the rest."""
+        n_written = len(run.data.metrics) + len(run.data.params) + len(run.data.tags)
         n_below = len(self._search(children_of(run.info.run_id)))
-        return len(run.data.metrics) + len(run.data.params) + n_below, run.info.run_id
+        return run.info.run_id in self._written, n_written, n_below, run.info.run_id
 
     def _take_away(self, run: Any) -> None:
         """Delete a run; who may not delete it leaves it ended, and part of no sweep."""
@@ -217,7 +228,7 @@ class MlflowStore:
 
         self._end(run_of(run), "KILLED")
         self.client.set_tag(run.info.run_id, "kind", "double")
-        for name in {"mlflow.parentRunId", "sweep_id", "trial_id"} & set(run.data.tags):
+        for name in {PARENT, "sweep_id", "records_id", "trial_id"} & set(run.data.tags):
             self.client.delete_tag(run.info.run_id, name)
         try:
             self.client.delete_run(run.info.run_id)
@@ -269,7 +280,8 @@ class MlflowStore:
         if row.trial_id not in self.children:
             tags = {
                 "kind": "trial",
-                "mlflow.parentRunId": self.parent.run_id,
+                PARENT: self.parent.run_id,
+                **({"records_id": self.records_id} if self.records_id else {}),
                 "trial_id": row.trial_id,
                 "cell": row.cell,
                 "state": "running",
@@ -278,6 +290,7 @@ class MlflowStore:
             name = f"{row.cell} seed {row.seed}"
             made = self.client.create_run(self.experiment_id, started, tags, run_name=name)
             self.children[row.trial_id] = run_of(made)
+            self._written.add(made.info.run_id)
         return self.children[row.trial_id]
 
     def _reopen(self, run: Run) -> None:
@@ -338,7 +351,7 @@ def run_of(run: Any) -> Run:
 
 def children_of(run_id: str) -> str:
     """Return the query for the runs below a run."""
-    return f"tags.`mlflow.parentRunId` = '{run_id}'"
+    return f"tags.`{PARENT}` = '{run_id}'"
 
 
 def told_error(row: TrialRow, folder: Path | None) -> dict[str, str]:
@@ -380,8 +393,18 @@ def log_probe(uri: str, run_id: str, results: Sequence[ProbeResult], file: Path,
         client.log_batch(run_id, metrics=metrics, tags=tags)
         client.log_artifact(run_id, str(file), "facts")
     except (MlflowException, OSError) as error:
-        return f"{uri}: {first_line(error)}"
+        return f"{uri}: {reason_of(error)}"
     return None
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in one line why a store failed: where that is the network, what happened in it, which MLflow buries."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError | HTTPException):
+            error = cause
+        cause = cause.__cause__ or cause.__context__
+    return first_line(error)
 
 
 def refuses(error: Exception) -> bool:

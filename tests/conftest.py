@@ -1,5 +1,6 @@
 """Shared by all tests: a quiet environment, an S3 on loopback, and a user's own study with its own tiny family."""
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -141,6 +142,7 @@ def s3_server() -> Iterator[str]:
     """Run an S3 on loopback for the whole session; return its URL. Its credentials stand in the environment."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     with pytest.MonkeyPatch.context() as environment:

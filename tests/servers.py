@@ -75,6 +75,7 @@ class Postgres:
     def __init__(self) -> None:
         if POSTGRES is None and not os.environ.get("CI"):
             pytest.skip("no PostgreSQL: install the package postgresql")
+        assert POSTGRES is not None, "CI installs PostgreSQL"
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))  # pytest's own folders are closed to other users
         self.login = ("-h", "127.0.0.1", "-p", str(free_port()), "-U", "mlflow")
         (self.folder / "password").write_text(self.password)

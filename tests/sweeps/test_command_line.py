@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from search_spaces.errors import RefusedError
-from sweeps.driver import cluster_address
+from sweeps.driver import TimeBudget, cluster_address
 from sweeps.records import read_records
 from tests.sweeps.conftest import ROOT, assert_refused, only_sweep, sweeps
 from trainables.globals_autoencoder.events import DEFAULT_EVENTS
@@ -187,6 +187,14 @@ def runs_here() -> bool:
         return cluster_address("auto") != "local"
     except RefusedError:
         return False
+
+
+def test_a_time_budget_goes_by_a_clock_that_nobody_sets(monkeypatch):
+    budget = TimeBudget(0.3)
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    assert not budget.stop_all()
+    time.sleep(0.3)
+    assert budget.stop_all()
 
 
 def test_a_cluster_that_died_is_not_waited_for(tmp_path, monkeypatch):

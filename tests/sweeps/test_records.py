@@ -160,3 +160,15 @@ def test_a_state_that_does_not_exist_cannot_be_recorded(tmp_path):
     writer = RecordWriter(tmp_path, SWEEP)
     with pytest.raises(ValueError, match=r"state=.done. is not a state\. It takes complete, pruned"):
         writer.record_trial(row(state="done"))
+
+
+def test_times_never_run_backwards_in_the_records_though_the_clock_does(tmp_path, monkeypatch):
+    monkeypatch.setattr("sweeps.records.time.time_ns", lambda: 2_000_000_000)
+    writer = RecordWriter(tmp_path, SWEEP)
+    writer.record_trial(TrialRow("t1", "pull=1", {"pull": 1.0}, 1))
+    writer.record_epoch(EpochRow("t1", 1, {"valid/near": 1.0}, writer.now_ms()))
+    monkeypatch.setattr("sweeps.records.time.time_ns", lambda: 1_000_000_000)
+    assert writer.now_ms() == 2000
+    assert RecordWriter(tmp_path, SWEEP).now_ms() == 2000
+    monkeypatch.setattr("sweeps.records.time.time_ns", lambda: 3_000_000_000)
+    assert writer.now_ms() == 3000
