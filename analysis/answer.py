@@ -30,8 +30,9 @@ from analysis.verdicts import VerdictTable, standing_alone, verdict_tables
 from search_spaces.domains import Value, value_text
 from search_spaces.errors import RefusedError
 
-# A module may also define exhibits(table, effects), the tables and figures of its own, CURVES, the metrics whose
-# curves are drawn (see `analysis.gallery`), and ALSO, metrics on which a better cell is named beside the recommendation.
+# A module may also define exhibits(table, effects), the tables and figures of its own, CURVES, the metrics
+# whose curves are drawn (see `analysis.gallery`), and ALSO, metrics on which a better cell is named beside the
+# recommendation.
 CONTRACT = ("contrasts", "findings", "figure_metrics", "TRADE_OFF")
 
 
@@ -108,8 +109,9 @@ class Answer:
         if standing is None or not standing.caution or standing.trivial is None:
             return ""
         known = f"{standing.trivial.name} ({standing.trivial.value:.3g}), which needs no training"
-        worse = "is worse than" if standing.relation == "worse" else "is not shown to beat"
-        return f", which {worse} {known}"
+        if standing.relation == "worse":
+            return f", though {known}, is better"
+        return f", though it is not shown to beat {known}"
 
     def _short(self, name: str, value: Value) -> str:
         axis = self.table.axis(name)

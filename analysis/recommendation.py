@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.cells import Summary, summaries
@@ -85,7 +85,7 @@ class Recommendation:
     pareto: tuple[str, ...] = ()
     knee: str | None = None
     follow_up: FollowUp | None = None
-    standing: Standing = Standing()
+    standing: Standing = field(default_factory=Standing)
 
     def as_json(self) -> dict[str, Any]:
         """Return the recommendation as it stands in ``report.json``."""

@@ -44,7 +44,8 @@ class Peak:
         if self.place == LATEST:
             return "train longer"
         if self.place == EARLIEST:
-            return "longer training would not help: regularise (weight_decay, a smaller model), lower lr, or give more data"
+            how = "regularise (weight_decay, a smaller model), lower lr, or give more data"
+            return f"longer training would not help: {how}"
         return "longer training would hardly help: give more data, or lower lr"
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from search_spaces.lvm import SPACE
 from trainables.dataset import DataError, Dataset
+from trainables.lvm.baselines import baselines
 from trainables.lvm.data import SAME_VECTOR, hard_negatives, split_rows, statistics
 from trainables.lvm.data_probe import check
 from trainables.lvm.evaluation import evaluate, ranks
@@ -14,7 +16,7 @@ from trainables.lvm.examples import examples
 from trainables.lvm.model import Predicted
 from trainables.lvm.pictures import PICTURES
 from trainables.lvm.probe import mean_interval, probe
-from trainables.lvm.trivial import baselines, cosines, moment_errors, unit
+from trainables.lvm.trivial import cosines, moment_errors, unit
 
 DIM, N_CONTEXT, N_DOCUMENTS, PER_DOCUMENT = 16, 5, 12, 20
 
@@ -27,7 +29,7 @@ class Planted(torch.nn.Module):
 
     def __init__(self, say, mean):
         super().__init__()
-        self.say, self.mean = say, torch.as_tensor(mean)
+        self.say, self.mean, self.std = say, torch.as_tensor(mean), torch.as_tensor(DATA.constants["std"])
         self.anchor = torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, context):
@@ -63,6 +65,7 @@ def dataset():
 
 
 DATA = dataset()
+PARAMS = SPACE.resolve({})
 
 
 def planted(say):
@@ -182,7 +185,7 @@ def test_a_hard_negative_is_of_the_same_document_and_never_the_target():
 
 
 def verdicts(name):
-    return {result.id: result for result in probe(MODELS[name](), DATA)}
+    return {result.id: result for result in probe(MODELS[name](), DATA, PARAMS)}
 
 
 def test_a_predictor_of_the_mean_is_called_collapsed_and_a_perfect_one_is_not():
@@ -220,7 +223,7 @@ def test_too_few_documents_to_resample_are_refused():
     with pytest.raises(
         DataError, match=r"The validation split has 3 document\(s\); intervals resample documents"
     ):
-        probe(MODELS["copy"](), replace(DATA, valid=few))
+        probe(MODELS["copy"](), replace(DATA, valid=few), PARAMS)
 
 
 def test_the_interval_over_documents_holds_the_mean_as_often_as_it_says():

@@ -17,7 +17,6 @@ from trainables.dataset import Array, DataError, Dataset, Split
 from trainables.lvm.corpus import corpus_key
 from trainables.lvm.extract import decoder_file, default_windows_file
 from trainables.lvm.lsa import Lsa
-from trainables.lvm.trivial import baselines
 from trainables.lvm.vector_files import Windows, fingerprint_windows, read_windows
 
 HELD_OUT = 0.1  # of the windows, for validation and for test each
@@ -59,7 +58,7 @@ def load_dataset(params: Params, root: Path | None) -> Dataset:
     ``(n,)`` and ``document`` int64 ``(n,)``. Constants: ``mean``, ``std`` and ``unit_std`` ``(d,)`` of the training
     targets, the last one of unit vectors; of the validation split, where the file has texts, ``context_texts``
     ``(n, C)`` and ``concept_texts`` ``(n,)``; and the decoder's ``components (d, V)``, ``idf (V,)`` and
-    ``vocabulary (V,)``, where there is one. Baselines are those of `trainables.lvm.trivial`.
+    ``vocabulary (V,)``, where there is one. Baselines are those of `trainables.lvm.baselines`.
 
     Args:
         params: ``n_windows`` and ``split_seed``.
@@ -68,6 +67,8 @@ def load_dataset(params: Params, root: Path | None) -> Dataset:
     Raises:
         DataError: If it cannot be read, or has fewer than three documents.
     """
+    from trainables.lvm.baselines import baselines  # loads torch, which planning does not
+
     source = read_source(root)
     windows = source.windows
     rng = np.random.default_rng(int(params["split_seed"]))
