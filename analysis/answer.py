@@ -240,14 +240,15 @@ def all_effects(table: SweepTable, of_study: Sequence[Contrast]) -> dict[str, Ef
 def spread_problems(effects: Mapping[str, Effect]) -> list[str]:
     """Return which metrics scatter so unevenly that spreads could not be pooled over all cells."""
     models = {effect.metric: effect.model for effect in effects.values() if effect.id != search.OPTIMISM}
-    said = []
+    by_model: dict[str, list[str]] = {}
     for metric, model in sorted(models.items()):
-        if model == "unknown":
-            said.append(f"{metric}: one seed per cell gives no interval; nothing is claimed.")
-        elif model != "pooled":
-            said.append(
-                f"{metric}: seeds scatter unevenly, so spreads are taken {model} and seeds are not paired."
-            )
+        by_model.setdefault(model, []).append(metric)
+    unknown = ", ".join(by_model.pop("unknown", []))
+    said = [f"{unknown}: one seed per cell gives no interval; nothing is claimed."] if unknown else []
+    by_model.pop("pooled", None)
+    listed = "; ".join(f"{model} for {', '.join(metrics)}" for model, metrics in by_model.items())
+    if listed:
+        said.append(f"Seeds scatter unevenly, so they are not paired, and spreads are taken {listed}.")
     return said
 
 

@@ -12,7 +12,7 @@ Are they only the last sentence again?                   copies_last[cell]
 MSE, InfoNCE or both?                                    infonce_vs_mse, both_better_than_one
 What does contrast buy, and what does it cost?           contrast_trade_off
 Do single choices help?                                  hard_negatives_help, moment_term_helps
-Which rung of the ladder helps?                          change_helps[parameter], whole_ladder_helps
+Which rung of the ladder helps?                          change_helps[arm], whole_ladder_helps
 Which level is best by the objective?                    sweet_spot_<axis>, effect_of_<axis>
 =======================================================  =========================================================
 

@@ -45,12 +45,16 @@ def evaluate(model: NextVectorModel, split: Batch) -> dict[str, float]:
         split: ``context (n, C, d)``, ``target (n, d)``, ``document (n,)``.
     """
     predicted = predict(model, split["context"])
-    length = float((model.mean.square() + model.std.square()).sum().sqrt())
     return {
         **metrics_of(predicted, split, model.mean),
         "n_parameters": float(model.n_parameters),
-        **decoder_metrics(model.words, predicted.raw, split["target"], length),
+        **decoder_metrics(model.words, predicted.raw, split["target"], corpus_length(model)),
     }
+
+
+def corpus_length(model: NextVectorModel) -> float:
+    """Return the root of the mean squared length of the training targets, from the statistics that the model holds."""
+    return float((model.mean.square() + model.std.square()).sum().sqrt())
 
 
 def metrics_of(predicted: Predicted, split: Batch, mean: Tensor) -> dict[str, float]:
