@@ -17,7 +17,7 @@ Which level is best by the objective?                    sweet_spot_<axis>, effe
 =======================================================  =========================================================
 
 One module for backbones by loss mixes, for the search over the weights, whose finalists are judged as cells, and for
-the ladder from the note's broken setting to its remedy.
+the ladder from one normalised output to two heads, contrast, moment terms and harder batches.
 """
 
 from __future__ import annotations

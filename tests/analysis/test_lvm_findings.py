@@ -506,7 +506,7 @@ def test_the_whole_report_shows_the_ladder_the_baselines_and_the_summary(table, 
     names = {path.name for path in (report.folder / "figures").iterdir()}
     assert {"ladder.png", "ladder.svg", "baseline_bars.png", "baseline_bars.svg"} <= names
     rows = (report.folder / "next_vector_summary.csv").read_text().splitlines()
-    assert rows[0].startswith("cell,cosine,skill,next less last,collapse index,error of means")
+    assert rows[0].startswith("cell,cosine,skill,next less last,collapse index,centred cosine,squared error")
     assert len(rows) == 1 + len(NOTE) + 5
     assert rows[-1].startswith('"the same, normalised (decoder test B)",')
     assert "±" in rows[1]

@@ -34,6 +34,7 @@ class NextVector(FamilyDefaults):
     name = "lvm"
     space = SPACE
     metrics = METRICS
+    train_metrics = ("mse", "infonce", "moment", "variance", "cos")
     guards = GUARDS
     pictures = PICTURES
 

@@ -20,3 +20,7 @@ COPIED_COS = 0.9
 
 # Of the mean vector's cosine: a gain below it is none; as everywhere in a report.
 SAME_SHARE = 0.05
+
+# Held-out documents without which no interval over documents is taken, and training windows below which a model learns
+# little of a language; design.
+FEWEST_DOCUMENTS, FEWEST_WINDOWS = 5, 1000

@@ -15,13 +15,12 @@ from scipy.stats import bootstrap
 from search_spaces.domains import Params
 from trainables.dataset import Array, DataError, Dataset
 from trainables.lvm import claims
-from trainables.lvm.bounds import COLLAPSED_DIVERSITY, COPIED_COS, DECODABLE_COS, SAME_SHARE
+from trainables.lvm.bounds import COLLAPSED_DIVERSITY, COPIED_COS, DECODABLE_COS, FEWEST_DOCUMENTS, SAME_SHARE
 from trainables.lvm.evaluation import evaluate, predict
 from trainables.lvm.model import NextVectorModel
 from trainables.lvm.trivial import cosines, trivial_predictions
 from trainables.probe import Interval, ProbeResult, Verdict
 
-FEWEST_DOCUMENTS = 5
 N_RESAMPLES = 2000
 RESAMPLING_SEED = 0  # the same model gets the same verdict
 
