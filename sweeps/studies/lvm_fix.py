@@ -2,8 +2,8 @@
 
 The design note behind this family blames gibberish from the decoder on one normalised output trained on squared error,
 and asks for two heads, contrast, terms on moments and spread, hard negatives and diverse batches. A ladder: the first
-arm is the form it calls broken; every further arm adds one change to the one before. The report gives the effect of each
-with its interval.
+arm is the form it calls broken; every further arm adds one change to the one before. The report gives the effect of
+each with its interval.
 21 trials (7 arms x 3 seeds), about 5 minutes on two CPU cores.
 Expected: unknown; the authors' later record refuted the note's own explanation.
 
