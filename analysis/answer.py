@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -24,12 +24,15 @@ from analysis.recommendation import (
     why_none,
 )
 from analysis.search_exhibits import objective_front
+from analysis.standing import standing_of
 from analysis.table import CellKey, SweepTable
 from analysis.verdicts import VerdictTable, standing_alone, verdict_tables
 from search_spaces.domains import Value, value_text
 from search_spaces.errors import RefusedError
 
-# A module may also define exhibits(table, effects), the tables and figures of its own; see `analysis.gallery`.
+# A module may also define exhibits(table, effects), the tables and figures of its own, CURVES, the metrics
+# whose curves are drawn (see `analysis.gallery`), and ALSO, metrics on which a better cell is named beside the
+# recommendation.
 CONTRACT = ("contrasts", "findings", "figure_metrics", "TRADE_OFF")
 
 
@@ -97,7 +100,18 @@ class Answer:
             return f"No cell is recommended; {summary}"
         taken = ", ".join(f"{k}={self._short(k, v)}" for k, v in self.recommendation.cell.items())
         value = f"{self.recommendation.metric} {self.recommendation.summary.mean:.3g}"
-        return f"Recommended: {taken} ({value}); {summary}"
+        return f"Recommended: {taken} ({value}){self._caution}; {summary}"
+
+    @property
+    def _caution(self) -> str:
+        """That the recommended cell does not beat what needs no training, empty when it does."""
+        standing = None if self.recommendation is None else self.recommendation.standing
+        if standing is None or not standing.caution or standing.trivial is None:
+            return ""
+        known = f"{standing.trivial.name} ({standing.trivial.value:.3g}), which needs no training"
+        if standing.relation == "worse":
+            return f", though {known}, is better"
+        return f", though it is not shown to beat {known}"
 
     def _short(self, name: str, value: Value) -> str:
         axis = self.table.axis(name)
@@ -187,13 +201,25 @@ def answer(table: SweepTable) -> Answer:
         cells=tuple(summarise(table, list(dict.fromkeys([*table.metrics, *metrics])))),  # some are derived
         effects=effects,
         findings=tuple(findings),
-        recommendation=recommend(table, effects, findings, front),
+        recommendation=with_standing(
+            table, recommend(table, effects, findings, front), metrics, getattr(module, "ALSO", ())
+        ),
         no_recommendation=why_none(table) or "",
         front=front,
         figure_metrics=metrics,
         problems=(*table.problems, *spread_problems(effects), *cell_problems(table)),
         importances=tuple(importances),
     )
+
+
+def with_standing(
+    table: SweepTable, taken: Recommendation | None, shown: Sequence[str], also: Sequence[str]
+) -> Recommendation | None:
+    """Return the recommendation with how its cell stands; None when there is none."""
+    if taken is None:
+        return None
+    cell = next(cell for cell in table.cells if table.params_of(cell) == taken.cell)
+    return replace(taken, standing=standing_of(table, cell, shown, also))
 
 
 def all_effects(table: SweepTable, of_study: Sequence[Contrast]) -> dict[str, Effect]:
@@ -214,14 +240,15 @@ def all_effects(table: SweepTable, of_study: Sequence[Contrast]) -> dict[str, Ef
 def spread_problems(effects: Mapping[str, Effect]) -> list[str]:
     """Return which metrics scatter so unevenly that spreads could not be pooled over all cells."""
     models = {effect.metric: effect.model for effect in effects.values() if effect.id != search.OPTIMISM}
-    said = []
+    by_model: dict[str, list[str]] = {}
     for metric, model in sorted(models.items()):
-        if model == "unknown":
-            said.append(f"{metric}: one seed per cell gives no interval; nothing is claimed.")
-        elif model != "pooled":
-            said.append(
-                f"{metric}: seeds scatter unevenly, so spreads are taken {model} and seeds are not paired."
-            )
+        by_model.setdefault(model, []).append(metric)
+    unknown = ", ".join(by_model.pop("unknown", []))
+    said = [f"{unknown}: one seed per cell gives no interval; nothing is claimed."] if unknown else []
+    by_model.pop("pooled", None)
+    listed = "; ".join(f"{model} for {', '.join(metrics)}" for model, metrics in by_model.items())
+    if listed:
+        said.append(f"Seeds scatter unevenly, so they are not paired, and spreads are taken {listed}.")
     return said
 
 

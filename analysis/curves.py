@@ -91,7 +91,7 @@ def draw_curves(table: SweepTable, panel: Axes, metric: str, row: Axis | None, l
                 linestyle=theme.LINES[place % len(theme.LINES)],
                 linewidth=1.6,
             )
-    if len(history) and history["value"].min() > 0:
+    if len(history) and history["value"].min() > 0 and table.meaning(metric).positive:
         panel.set_yscale("log")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     panel.grid(visible=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from analysis import grid, scales
 from analysis.effects import Contrast, Effect
@@ -67,8 +68,7 @@ def on_levels(judge: Judge) -> list[Finding]:
     axes = [axis.name for axis in judge.table.gridded]
     found = []
     if WEIGHT in axes:
-        found += [kl_weight_raises_noise(judge), kl_weight_raises_noise_share(judge)]
-        found += [kl_weight_costs_signal(judge), kl_weight_collapses(judge)]
+        found += [*(weight_does(judge, claim) for claim in CLAIMS), kl_weight_collapses(judge)]
     names = {LATENT: "latent_dim_matters", DEPTH: "depth_matters"}
     return [*found, *(axis_matters(judge, name, axis) for axis, name in names.items() if axis in axes)]
 
@@ -94,62 +94,87 @@ def falls(effect: Effect) -> Verdict:
     return "supported" if effect.below(effect.null) else "undecided"
 
 
-def kl_weight_raises_noise(judge: Judge) -> Finding:
-    """A heavier KL adds variance within one puzzle, as it should: it pulls the posterior to the unit normal."""
-    identity, ends = "kl_weight_raises_noise", extremes_of_grid(judge.table)
-    found = judge.step(step(judge.table, WITHIN, WEIGHT, ends))
-    if found is None:
-        return not_applicable(identity, f"Needs two levels of {WEIGHT} with data on {WITHIN.name}.")
-    high, low = ends_text(judge)
-    what = "lowers it" if found.below(found.null) else "leaves it the same within the margin"
-    wording = Wording(
-        supported=f"{WEIGHT} {high} raises the variance within one puzzle against {low}, as expected.",
-        rejected=f"{WEIGHT} {high} does not raise the variance within one puzzle against {low}, as it "
-        f"should: it {what}.",
-        undecided=f"Whether a heavier {WEIGHT} raises the variance within one puzzle is open.",
-        advice={
-            "rejected": "See that the KL's gradient reaches the encoder, and that its weight is per sample."
-        },
-    )
-    return told(identity, rises(found), wording, [found])
+@dataclass(frozen=True)
+class WeightClaim:
+    """What a heavier KL does to one quantity; ``{high}``, ``{low}`` and ``{what}`` in its words are filled in.
 
-
-def kl_weight_raises_noise_share(judge: Judge) -> Finding:
-    """A heavier KL gives sampling a larger part of the context's variance: free of the scale of the latent.
-
-    Without a KL nothing bounds that scale, and the raw variance within a puzzle wanders with it.
+    Args:
+        identity: Id of the finding.
+        quantity: What is compared, at the largest weight against the smallest.
+        needs: The metrics that it is made of.
+        reads: The verdict on an effect.
+        wording: The statement for each verdict, and the advice.
     """
-    identity, ends = "kl_weight_raises_noise_share", extremes_of_grid(judge.table)
-    found = judge.step(step(judge.table, NOISE, WEIGHT, ends))
-    if found is None:
-        return not_applicable(
-            identity, f"Needs two levels of {WEIGHT} with data on signal_var and noise_var."
-        )
-    high, low = ends_text(judge)
-    what = "lowers it" if found.below(found.null) else "leaves it the same within the margin"
-    wording = Wording(
-        supported=f"{WEIGHT} {high} gives noise a larger share of the context's variance than {low}, as expected.",
-        rejected=f"{WEIGHT} {high} gives noise no larger share of the context's variance than {low}: it {what}.",
-        undecided=f"Whether a heavier {WEIGHT} gives noise a larger share of the context's variance is open.",
-        advice={"supported": "Take the largest weight that leaves the cross ratio above its bound."},
-    )
-    return told(identity, rises(found), wording, [found])
+
+    identity: str
+    quantity: Quantity
+    needs: str
+    reads: Callable[[Effect], Verdict]
+    wording: Wording
 
 
-def kl_weight_costs_signal(judge: Judge) -> Finding:
-    """A heavier KL takes variance between puzzles, at the mean of the latent."""
-    identity, ends = "kl_weight_costs_signal", extremes_of_grid(judge.table)
-    found = judge.step(step(judge.table, SIGNAL, WEIGHT, ends))
+CLAIMS = (
+    # It should: the KL pulls the posterior to the unit normal.
+    WeightClaim(
+        "kl_weight_raises_noise",
+        WITHIN,
+        WITHIN.name,
+        rises,
+        Wording(
+            supported="{high} raises the variance within one puzzle against {low}, as expected.",
+            rejected="{high} does not raise the variance within one puzzle against {low}, as it should: it {what}.",
+            undecided=f"Whether a heavier {WEIGHT} raises the variance within one puzzle is open.",
+            advice={
+                "rejected": "See that the KL's gradient reaches the encoder, and that its weight is per sample."
+            },
+        ),
+    ),
+    # Free of the scale of the latent: without a KL nothing bounds it, and the raw variance wanders with it.
+    WeightClaim(
+        "kl_weight_raises_noise_share",
+        NOISE,
+        "signal_var and noise_var",
+        rises,
+        Wording(
+            supported="{high} gives noise a larger share of the context's variance than {low}, as expected.",
+            rejected="{high} gives noise no larger share of the context's variance than {low}: it {what}.",
+            undecided=f"Whether a heavier {WEIGHT} gives noise a larger share of the context's variance is open.",
+            advice={"supported": "Take the largest weight that leaves the cross ratio above its bound."},
+        ),
+    ),
+    # Variance between puzzles, at the mean of the latent.
+    WeightClaim(
+        "kl_weight_costs_signal",
+        SIGNAL,
+        "signal_var",
+        falls,
+        Wording(
+            supported="{high} costs signal against {low}: the contexts of different puzzles are closer.",
+            rejected="{high} costs no signal against {low}.",
+            undecided=f"Whether a heavier {WEIGHT} costs signal is open.",
+            advice={"supported": "Take the smallest weight whose noise is wanted."},
+        ),
+    ),
+)
+
+
+def weight_does(judge: Judge, claim: WeightClaim) -> Finding:
+    """Return what the largest weight does to one quantity against the smallest."""
+    found = judge.step(step(judge.table, claim.quantity, WEIGHT, extremes_of_grid(judge.table)))
     if found is None:
-        return not_applicable(identity, f"Needs two levels of {WEIGHT} with data on signal_var.")
+        return not_applicable(claim.identity, f"Needs two levels of {WEIGHT} with data on {claim.needs}.")
     high, low = ends_text(judge)
-    wording = Wording(
-        supported=f"{WEIGHT} {high} costs signal against {low}: the contexts of different puzzles are closer.",
-        rejected=f"{WEIGHT} {high} costs no signal against {low}.",
-        undecided=f"Whether a heavier {WEIGHT} costs signal is open.",
-        advice={"supported": "Take the smallest weight whose noise is wanted."},
+    words = {
+        "high": f"{WEIGHT} {high}",
+        "low": low,
+        "what": "lowers it" if found.below(found.null) else "leaves it the same within the margin",
+    }
+    wording = replace(
+        claim.wording,
+        supported=claim.wording.supported.format(**words),
+        rejected=claim.wording.rejected.format(**words),
     )
-    return told(identity, falls(found), wording, [found])
+    return told(claim.identity, claim.reads(found), wording, [found])
 
 
 def kl_weight_collapses(judge: Judge) -> Finding:

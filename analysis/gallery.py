@@ -37,14 +37,14 @@ def gallery(found: Answer, pictures: Sequence[Drawing] = ()) -> list[Drawing | L
 def training_drawings(found: Answer) -> list[Drawing]:
     """Return the curves of a grid: its losses, and who wins its gradient."""
     table, drawings = found.table, []
-    metrics = [m for m in found.figure_metrics if table.meaning(m).mode == "min"][:3]
-    if (figure := curves.loss_curves(table, metrics or found.figure_metrics[:1])) is not None:
+    metrics = curve_metrics(found)
+    if (figure := curves.loss_curves(table, metrics)) is not None:
         drawings.append(
             Drawing(
                 "loss_curves",
-                "Loss curves",
-                "Lines are means over seeds, bands span all seeds. A line that still falls at the end was cut short; "
-                "a band that widens is a cell whose seeds disagree.",
+                "Objective and losses over epochs",
+                "Lines are means over seeds, bands span all seeds. A line that still gets better at the end was cut "
+                "short, one that gets worse was trained too long; a band that widens is a cell whose seeds disagree.",
                 f"Curves over epochs of {', '.join(metrics)} for every cell.",
                 figure,
             )
@@ -63,6 +63,23 @@ def training_drawings(found: Answer) -> list[Drawing]:
     return drawings
 
 
+def curve_metrics(found: Answer) -> list[str]:
+    """Return what is drawn over epochs: the metrics that the study's analysis names, else the objective and losses."""
+    table = found.table
+    own = getattr(load_analysis(str(table.study.get("analysis") or "grid")), "CURVES", None)
+    objective = [table.objective.metric] if table.objective else []
+    losses = [m for m in found.figure_metrics if table.meaning(m).mode == "min"]
+    wanted = [*objective, *(own or losses or found.figure_metrics[:1])]
+    return [metric for metric in dict.fromkeys(wanted) if metric in set(table.metrics)][:3]
+
+
+def epoch_in_words(table: SweepTable) -> str:
+    """Return at which epoch the values of cells stand."""
+    if table.objective is None:
+        return " Values are those of the last epoch."
+    return f" Values are those of the epoch at which {table.objective.metric} is best."
+
+
 def heatmap_drawings(found: Answer) -> list[Drawing]:
     """Return a heatmap per metric; a single one for all of them along an only axis of names."""
     axis = category_figure.names_axis(found.table)
@@ -78,6 +95,7 @@ def heatmap_drawings(found: Answer) -> list[Drawing]:
             "Each cell: mean over seeds, its own 95 % interval, number of completed seeds. Every column has a colour "
             "scale of its own: brighter is better, or larger where neither direction is."
             + (f" The columns: {named}." if named else "")
+            + epoch_in_words(found.table)
             + marks_in_words(found.table),
             " ".join(each),
             category_figure.category_heatmap(found.table, axis, found.figure_metrics),
@@ -111,7 +129,7 @@ def heatmap_drawing(found: Answer, metric: str) -> Drawing:
         "heatmap_" + re.sub(r"[^A-Za-z0-9_]+", "_", bare_name(metric)),
         metric + (f": {meaning}" if meaning else ""),
         "Each cell: mean over seeds, its own 95 % interval, number of completed seeds; "
-        f"brighter is {better}.{scale}{marks_in_words(found.table)}",
+        f"brighter is {better}.{scale}{epoch_in_words(found.table)}{marks_in_words(found.table)}",
         f"Heatmap of {metric}. {told_by_cell(found, metric)}.",
         figures.heatmap(found.table, metric),
         wide=len(found.table.axes) > 2,

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 
 from analysis.effects import Contrast, Effect, Kind
-from analysis.findings import Finding, Verdict, Wording, decide, not_applicable
+from analysis.findings import Finding, Verdict, Wording, decide, not_applicable, seeds_needed
 from analysis.table import Axis, CellKey, Mode, SweepTable
 from search_spaces.domains import Value, value_text
 
@@ -132,28 +132,33 @@ def sweet_spot(
         levels, key=lambda level: sum(wins(pair, effect, level, mode) for pair, effect in pairs.items())
     )
     against = {pair: effect for pair, effect in pairs.items() if best in pair}
-    beaten = [shown_better(pair, effect, best, mode) for pair, effect in against.items()]
-    open_levels = [
-        table.level(swept, next(level for level in pair if level != best))
-        for pair, won in zip(against, beaten, strict=True)
-        if not won
-    ]
-    name = table.level(swept, best)
+    others = {table.level(swept, next(v for v in pair if v != best)): pair for pair in against}
+    beaten = {name for name, pair in others.items() if shown_better(pair, against[pair], best, mode)}
+    open_levels = [name for name in others if name not in beaten]
+    name, evidence = table.level(swept, best), list(against.values())
+    alike = all(against[others[other]].same for other in open_levels)
+    none_best = f"No {axis} is better than another by {metric}: all are the same within the margin."
+    if beaten:
+        none_best = (
+            f"No single {axis} is the best by {metric}: {', '.join([name, *open_levels])} are the same within the "
+            f"margin, and {name} is better than {', '.join(other for other in others if other in beaten)}."
+        )
+    more = ", or add seeds" if seeds_needed(evidence) or table.n_seeds < 2 else ""
     wording = Wording(
         supported=f"{name} is the best {axis} by {metric}, better than every other level.",
-        rejected=f"No {axis} is better than another by {metric}: all are the same within the margin.",
+        rejected=none_best,
         undecided=f"{name} has the best {metric}, not distinguishable from {', '.join(open_levels)}.",
         advice={
-            "rejected": f"Take the simplest {axis}.",
-            "undecided": "Prefer the simplest of these, or add seeds.",
+            "rejected": "Take the simplest of these." if beaten else f"Take the simplest {axis}.",
+            "undecided": f"Prefer the simplest of these{more}.",
         },
     )
     verdict: Verdict = "undecided"
-    if all(beaten):
+    if not open_levels:
         verdict = "supported"
-    elif all(effect.same for effect in pairs.values()):
+    elif alike if beaten else all(effect.same for effect in pairs.values()):
         verdict = "rejected"
-    return decide(identity, verdict, wording, list(against.values()))
+    return decide(identity, verdict, wording, evidence)
 
 
 def wins(pair: tuple[Value, Value], effect: Effect, level: Value, mode: Mode) -> bool:

@@ -1,22 +1,23 @@
 """Which losses keep a next-vector model from saying the mean of everything, and which change of a ladder helps?
 
-=======================================================  ====================================================
+=======================================================  =========================================================
 question                                                 finding
-=======================================================  ====================================================
-Do all cells say more than the mean vector?              all_backbones_beat_mean_vector
+=======================================================  =========================================================
+Is training worth it at all?                             beats_trivial, beats_trivial[cell]
+Do all cells say more than the mean vector?              all_backbones_beat_mean_vector, beats_mean_vector[cell]
 Which cells collapse to it?                              mean_vector_collapse[cell]
-Is training worth it at all?                             beats_trivial[cell]
 Are predictions spread as the corpus is?                 moments_match[cell]
 Does the decoder read them, and if not, who is to blame? decoder_abc[cell]
 Are they only the last sentence again?                   copies_last[cell]
 MSE, InfoNCE or both?                                    infonce_vs_mse, both_better_than_one
+What does contrast buy, and what does it cost?           contrast_trade_off
 Do single choices help?                                  hard_negatives_help, moment_term_helps
-Which rung of the ladder helps?                          change_helps[parameter], whole_ladder_helps
+Which rung of the ladder helps?                          change_helps[arm], whole_ladder_helps
 Which level is best by the objective?                    sweet_spot_<axis>, effect_of_<axis>
-=======================================================  ====================================================
+=======================================================  =========================================================
 
 One module for backbones by loss mixes, for the search over the weights, whose finalists are judged as cells, and for
-the ladder from the note's broken setting to its remedy.
+the ladder from one normalised output to two heads, contrast, moment terms and harder batches.
 """
 
 from __future__ import annotations
@@ -43,14 +44,17 @@ TRADE_OFF: tuple[str, str] | None = ("valid/skill", "valid/moment_err")
 DRAWN = (
     "valid/skill",
     "valid/margin_next_last",
+    "valid/centred_cosine",
+    "valid/mrr",
     "valid/collapse_index",
     "valid/moment_err",
-    "valid/mrr",
 )
+CURVES = ("valid/cos", "valid/mse", "valid/mrr")
+ALSO = ("valid/mrr", "valid/centred_cosine")  # the cosine rewards the mean direction, and these do not
 
 
 def figure_metrics(table: SweepTable) -> list[str]:
-    """Return the objective, skill, the margin over the last vector, diversity, moments and retrieval."""
+    """Return the objective, skill, the margin over the last vector, centred cosine, retrieval, diversity, moments."""
     objective = [table.objective.metric] if table.objective else []
     return [metric for metric in dict.fromkeys([*objective, *DRAWN]) if table.values(metric)]
 

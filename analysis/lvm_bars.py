@@ -128,7 +128,7 @@ def baseline_bars(judge: Judge) -> Drawing | None:
     shown = "; ".join(f"{bar.name} {bar.mean:.3g}{interval_text(bar)}" for bar in every)
     return Drawing(
         "baseline_bars",
-        "Every cell beside what needs no training",
+        "Cosine of every cell beside what needs no training",
         "Bars are means over seeds of the cosine to the vector that follows, with their simultaneous intervals; lines "
         "are predictors without training. A cell whose interval lies above a line is nearer than that predictor. An "
         "interval that is wider than the panel is cut off.",

@@ -15,10 +15,10 @@ from analysis.levels import cell_contrast
 from analysis.lvm_steps import COSINE, ERROR
 from analysis.subjects import Subject, mean_of, metric_name
 from analysis.table import SweepTable
-from trainables.lvm.bounds import COLLAPSED_DIVERSITY, DECODABLE_COS, MATCHED_MOMENTS
+from trainables.lvm import claims
+from trainables.lvm.bounds import COLLAPSED_DIVERSITY, COPIED_COS, DECODABLE_COS, MATCHED_MOMENTS
 from trainables.lvm.trivial import TRIVIAL
 
-COLLAPSED_WAY = 0.9  # of the way from the spread of the targets to one vector for all; design
 MEAN_VECTOR = "mean_vector"
 RAW, UNIT = (
     "raw_target",
@@ -27,12 +27,14 @@ RAW, UNIT = (
 COS, INDEX = "cos", "collapse_index"
 
 SKILL = Quantity("skill", COSINE, (0.0,))
-MARGIN = Quantity("margin_next_last", COSINE, (0.0,))
+MARGIN, LAST_COLUMN = "margin_next_last", "valid/cos_last"
+LAST = Quantity("cos_last", COSINE, (COPIED_COS,))
 MEAN_ERROR = Quantity("moment_mu_err", ERROR, (MATCHED_MOMENTS,))
 SPREAD_ERROR = Quantity("moment_sigma_err", ERROR, (MATCHED_MOMENTS,))
-DECODER = Quantity("decoder_cos", COSINE, (DECODABLE_COS,))
+DECODER_RAW = Quantity("decoder_cos", COSINE, (DECODABLE_COS,))
+DECODER = Quantity("decoder_cos_scaled", COSINE, (DECODABLE_COS,))  # not in older records
 DIVERSITY = Quantity("output_diversity", scales.SHARE, (COLLAPSED_DIVERSITY,))
-QUANTITIES = (SKILL, MARGIN, MEAN_ERROR, SPREAD_ERROR, DECODER, DIVERSITY)
+QUANTITIES = (SKILL, LAST, MEAN_ERROR, SPREAD_ERROR, DECODER, DECODER_RAW, DIVERSITY)
 
 
 def baseline(table: SweepTable, predictor: str, metric: str = COS) -> float | None:
@@ -51,21 +53,28 @@ def spoken(predictor: str) -> str:
     return predictor.replace("_", " ")
 
 
-def largest_index(table: SweepTable) -> float | None:
-    """Return the `collapse_index` of a model that says one vector for all, None without the mean vector's cosine.
+def with_derived(table: SweepTable) -> None:
+    """Write what follows from the records: the cosine to the last vector, and the skill of trivial predictors."""
+    cos, margin = f"valid/{COS}", f"valid/{MARGIN}"
+    if {cos, margin} <= set(table.trials):
+        table.trials[LAST_COLUMN] = table.trials[cos] - table.trials[margin]
+    known = trivial_cosines(table)
+    best = max(known.values(), default=1.0)
+    if best < 1:
+        skills = {f"{name}/valid/{SKILL.name}": (value - best) / (1 - best) for name, value in known.items()}
+        table.baselines = {**skills, **table.baselines}
 
-    It is one minus the mean cosine between targets. For many unit targets with mean m that cosine is |m|^2, and the
-    mean cosine of m to them is |m|: the baseline, whose mean is that of the training split, gives it to within what
-    the two splits differ, and never understates the limit.
-    """
+
+def largest_index(table: SweepTable) -> float | None:
+    """Return the `collapse_index` of a model that says one vector for all, None without the mean vector's cosine."""
     known = baseline(table, MEAN_VECTOR)
-    return None if known is None else 1 - max(known, 0.0) ** 2
+    return None if known is None else claims.largest_index(known)
 
 
 def index_quantity(table: SweepTable) -> Quantity | None:
     """Return `collapse_index` with the bound above which predictions are nearly one vector; None without a limit."""
-    limit = largest_index(table)
-    return None if limit is None else Quantity(INDEX, COSINE, (round(COLLAPSED_WAY * limit, 3),))
+    known = baseline(table, MEAN_VECTOR)
+    return None if known is None else Quantity(INDEX, COSINE, (claims.collapsed_index(known),))
 
 
 def above_mean_vector(table: SweepTable, arm: Subject) -> Contrast | None:
@@ -79,8 +88,10 @@ def above_mean_vector(table: SweepTable, arm: Subject) -> Contrast | None:
 
 def cell_contrasts(table: SweepTable) -> list[Contrast]:
     """Return every judged cell against the mean vector and against the bounds of all quantities."""
+    with_derived(table)
     index = index_quantity(table)
-    quantities = [*QUANTITIES, *([index] if index else [])]
+    left_out = DECODER_RAW if metric_name(table, DECODER.name) in table.trials else DECODER
+    quantities = [*(q for q in QUANTITIES if q is not left_out), *([index] if index else [])]
     found = [above_mean_vector(table, arm) for arm in subjects(table)]
     found += [against_bound(table, arm, quantity) for arm in subjects(table) for quantity in quantities]
     return [contrast for contrast in found if contrast is not None]

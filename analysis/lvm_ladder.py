@@ -5,7 +5,6 @@ Rungs are known by their parameters and by the order of the study, not by the na
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from analysis.effects import Contrast, Effect
@@ -83,19 +82,12 @@ def ladder_contrasts(table: SweepTable) -> list[Contrast]:
 
 def on_ladder(judge: Judge) -> list[Finding]:
     """Return what the whole ladder does, then what every rung does."""
-    found = rungs(judge.table)
-    return [whole_ladder_helps(judge), *(change_helps(judge, rung, found) for rung in found)]
+    return [whole_ladder_helps(judge), *(change_helps(judge, rung) for rung in rungs(judge.table))]
 
 
-def identity_of(rung: Rung, found: list[Rung]) -> str:
-    """Return the id of the finding on a rung; the arm is named where several change the same parameter."""
-    several = Counter(other.parameter for other in found)[rung.parameter] > 1
-    return f"change_helps[{rung.parameter}, {rung.arm}]" if several else f"change_helps[{rung.parameter}]"
-
-
-def change_helps(judge: Judge, rung: Rung, found: list[Rung]) -> Finding:
+def change_helps(judge: Judge, rung: Rung) -> Finding:
     """One change, on top of all before it, improves the objective, or the moments at no price on the objective."""
-    identity, effects = identity_of(rung, found), taken(judge, ARM, (rung.arm, rung.base))
+    identity, effects = f"change_helps[{rung.arm}]", taken(judge, ARM, (rung.arm, rung.base))
     if not effects:
         return not_applicable(identity, f"{rung.arm} or {rung.base} has no completed trial.")
     what = f"{rung.setting} ({rung.arm} against {rung.base})"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from analysis.effects import Contrast, Effect
 from analysis.findings import Finding, Wording, all_of, any_of, improves, not_applicable, told
-from analysis.judge import Judge
+from analysis.judge import Judge, opposite
 from analysis.lvm_steps import (
     ByMetric,
     Pair,
     changed,
     helps,
+    keeps,
     mode_of,
     settings,
     step,
@@ -24,9 +25,12 @@ from analysis.lvm_steps import (
 )
 from analysis.subjects import ARM
 from analysis.table import SweepTable
-from search_spaces.domains import Params, Value
+from search_spaces.domains import Params
+from trainables.lvm.claims import is_off
 
 MSE_WEIGHT, INFONCE_WEIGHT = "mse_weight", "infonce_weight"
+COSINE_METRIC, RETRIEVAL, CENTRED = "valid/cos", "valid/mrr", "valid/centred_cosine"
+TRADED = (COSINE_METRIC, CENTRED, RETRIEVAL)
 MIX_NAMES = {"mse": "MSE alone", "infonce": "InfoNCE alone", "both": "both losses"}
 
 
@@ -75,11 +79,6 @@ def mix_of(setting: Params) -> str:
     return "both" if len(on) == 2 else on[0] if on else "none"
 
 
-def is_off(value: Value) -> bool:
-    """Return whether a weight is zero or an option says no, however it was written."""
-    return str(value).lower() in {"false", "no", "0", "0.0"}
-
-
 def mix_pair(table: SweepTable, mix: str, other: str) -> Pair | None:
     """Return the first two arms of these loss mixes that differ in nothing else, None without such."""
     arms = settings(table)
@@ -117,12 +116,25 @@ def switched(table: SweepTable, parameter: str) -> list[tuple[str, Pair]]:
     ]
 
 
+def trade_off_steps(table: SweepTable) -> dict[str, dict[str, Contrast]]:
+    """Return what contrast does to cosine, centred cosine and retrieval against MSE alone, by loss mix and metric."""
+    found: dict[str, dict[str, Contrast]] = {}
+    for mix in ("infonce", "both"):
+        pair = mix_pair(table, mix, "mse")
+        for metric in TRADED if pair else ():
+            contrast = None if pair is None else step(table, metric, ARM, pair)
+            if contrast is not None and table.values(metric):
+                found.setdefault(mix, {})[metric] = contrast
+    return found
+
+
 def main_effect_contrasts(table: SweepTable) -> list[Contrast]:
     """Return every comparison that the findings below rest on."""
     mixes = [mix_step(table, *pair) for pair in (("infonce", "mse"), ("both", "mse"), ("both", "infonce"))]
     pairs = [pair for choice in CHOICES for pair in switched(table, choice.parameter)]
     on_off = [contrast for pair in pairs for contrast in steps(table, *pair).values()]
-    return [*(contrast for contrast in mixes if contrast is not None), *on_off]
+    traded = [contrast for by_metric in trade_off_steps(table).values() for contrast in by_metric.values()]
+    return [*(contrast for contrast in mixes if contrast is not None), *traded, *on_off]
 
 
 def on_main_effects(judge: Judge) -> list[Finding]:
@@ -130,6 +142,7 @@ def on_main_effects(judge: Judge) -> list[Finding]:
     return [
         infonce_vs_mse(judge),
         both_better_than_one(judge),
+        contrast_trade_off(judge),
         *(choice_helps(judge, choice) for choice in CHOICES),
     ]
 
@@ -182,6 +195,40 @@ def both_better_than_one(judge: Judge) -> Finding:
     )
     verdict = all_of(improves(effect, mode) for effect in found.values())
     return told(identity, verdict, wording, list(found.values()))
+
+
+def contrast_trade_off(judge: Judge) -> Finding:
+    """Contrast buys retrieval and pays for it in cosine, against MSE alone."""
+    identity, table = "contrast_trade_off", judge.table
+    taken_by_mix = {
+        mix: {metric: effect for metric, one in by_metric.items() if (effect := judge.step(one)) is not None}
+        for mix, by_metric in trade_off_steps(table).items()
+    }
+    found = {
+        mix: effects for mix, effects in taken_by_mix.items() if {COSINE_METRIC, RETRIEVAL} <= set(effects)
+    }
+    if not found:
+        return not_applicable(
+            identity,
+            f"Needs {COSINE_METRIC} and {RETRIEVAL} of an arm with MSE alone and of one with contrast, else the same.",
+        )
+    said = "; ".join(f"{MIX_NAMES[mix]} against MSE alone: {told_of(table, e)}" for mix, e in found.items())
+    verdicts = [
+        all_of([improves(e[RETRIEVAL], "max"), opposite(keeps(e[COSINE_METRIC], "max")) or "undecided"])
+        for e in found.values()
+    ]
+    why = "The cosine rewards what all sentences share; centred cosine and MRR do not"
+    wording = Wording(
+        supported=f"Contrast buys retrieval and pays for it in cosine{averaged(table)}. {said}. {why}.",
+        rejected=f"Contrast does not buy retrieval at the price of cosine{averaged(table)}. {said}. {why}.",
+        undecided=f"Whether contrast buys retrieval at the price of cosine is open{averaged(table)}. {said}. {why}.",
+        advice={
+            "supported": "Choose by the use: MSE for the vector itself, contrast to find it among others."
+        },
+    )
+    return told(
+        identity, any_of(verdicts), wording, [e for effects in found.values() for e in effects.values()]
+    )
 
 
 def choice_helps(judge: Judge, choice: Choice) -> Finding:

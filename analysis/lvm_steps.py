@@ -21,6 +21,7 @@ from search_spaces.domains import Params, Value
 from search_spaces.lvm import SPACE
 
 MOMENT_ERROR = "valid/moment_err"
+RANKED, COSINES = ("valid/mrr",), ("valid/cos", "valid/centred_cosine")
 STILL = 2e-4  # of a cosine: seeds of a model that says one vector for all agree to less; design
 STILL_SHARE = 2e-3  # of an error of the moments: the same in shares of it; design
 
@@ -58,6 +59,10 @@ def scale_of(table: SweepTable, metric: str) -> Scale:
     """Return on which scale settings are compared on a metric; the objective as everywhere else in the report."""
     if metric == MOMENT_ERROR:
         return ERROR
+    if metric in RANKED:
+        return scales.RATIO
+    if metric in COSINES:
+        return COSINE
     return scales.RATIO if objective_kind(table) == "ratio" else COSINE
 
 

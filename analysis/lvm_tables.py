@@ -15,11 +15,14 @@ COLUMNS = {
     "skill": "skill",
     "margin_next_last": "next less last",
     c.INDEX: "collapse index",
+    "centred_cosine": "centred cosine",
+    "mse": "squared error",
     "moment_mu_err": "error of means",
     "moment_sigma_err": "error of spreads",
     "r_at_1": "R@1",
     "mrr": "MRR",
-    "decoder_cos": "decoder",
+    "decoder_cos_scaled": "decoder C at the corpus's length",
+    "decoder_cos": "decoder, as it comes",
 }
 TESTS = {c.RAW: "encoder's own vectors (decoder test A)", c.UNIT: "the same, normalised (decoder test B)"}
 
@@ -37,11 +40,12 @@ def next_vector_summary(judge: Judge) -> Listing | None:
         return None
     return Listing(
         "next_vector_summary",
-        "Every cell beside what needs no training",
-        "Mean over seeds ± half of the cell's own 95 % interval; verdicts rest on the simultaneous intervals, which "
-        "are wider. Skill is the share of the way from the best trivial predictor to a perfect one. A collapse index "
-        f"of 0 is as diverse as the targets{limit_text(table)}. The decoder column is test C for cells, A and B below. "
-        "Numbers of predictors without training have no interval.",
+        "Every cell on every metric, and below what needs no training",
+        "Mean over seeds ± half of the cell's own 95 % interval; verdicts rest on the simultaneous intervals, "
+        "which are wider. Skill is the share of the way from the best trivial predictor to a perfect one. A "
+        f"collapse index of 0 is as diverse as the targets{limit_text(table)}. Decoder columns are test C for "
+        "cells, A and B below. Numbers of predictors without training have no interval; a dash is not recorded, "
+        "as in older sweeps, or not defined.",
         ("cell", *(COLUMNS[name] for name in columns)),
         [*rows, *baseline_rows(table, columns)],
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.cells import Summary, summaries
@@ -19,6 +19,7 @@ from analysis.findings import Finding
 from analysis.follow_up import FollowUp, proposal_for_seeds, propose
 from analysis.grid import objective_kind
 from analysis.pareto import Front
+from analysis.standing import Standing
 from analysis.table import Axis, CellKey, SweepTable
 from search_spaces.domains import Value
 from sweeps.study import ARM
@@ -67,6 +68,7 @@ class Recommendation:
         pareto: Names of the Pareto set when two metrics conflict, else empty.
         knee: Name of the knee of that set.
         follow_up: What to run next.
+        standing: How it stands beside what needs no training, on test samples, and on other metrics.
     """
 
     cell: Mapping[str, Value]
@@ -83,6 +85,7 @@ class Recommendation:
     pareto: tuple[str, ...] = ()
     knee: str | None = None
     follow_up: FollowUp | None = None
+    standing: Standing = field(default_factory=Standing)
 
     def as_json(self) -> dict[str, Any]:
         """Return the recommendation as it stands in ``report.json``."""
@@ -101,6 +104,7 @@ class Recommendation:
             "pareto": list(self.pareto),
             "knee": self.knee,
             "follow_up": None if self.follow_up is None else self.follow_up.as_json(),
+            "standing": self.standing.as_json(),
         }
 
 

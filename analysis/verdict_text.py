@@ -125,7 +125,11 @@ def recommendation_text(found: Answer) -> Text:
         return Text.assemble(("No recommendation. ", "bold"), found.no_recommendation)
     lines = [f"{taken.label} ({taken.metric} {summary_text(taken.summary)}). {taken.reason}"]
     told = "told apart" if taken.distinguishable else "not told apart"
+    lines += [f"Caution: {taken.standing.caution}"] if taken.standing.caution else []
     lines.append(f"Runner-up: {taken.runner_up}, {told} by the seeds.")
+    lines += [
+        said for said in (taken.standing.test, taken.standing.training, *taken.standing.elsewhere) if said
+    ]
     lines += [f"Price: {price.text}." for price in taken.price]
     if taken.pareto:
         lines.append(f"Pareto set: {'; '.join(taken.pareto)}; knee: {taken.knee}.")

@@ -26,10 +26,12 @@ class VerdictTable:
     Args:
         noun: What the rows are: ``arm``, ``parameter``, ``cell``, or the axis that they are values of.
         findings: Its findings, all with a subject in brackets.
+        order: Subjects in the order of the study; others follow in that of their first appearance.
     """
 
     noun: str
     findings: tuple[Finding, ...]
+    order: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -43,12 +45,13 @@ class VerdictTable:
 
     @cached_property
     def rows(self) -> Mapping[str, Mapping[str, Finding]]:
-        """The findings by subject and claim, in the order of their first appearance."""
+        """The findings by subject and claim, subjects in the order of the study."""
         found: dict[str, dict[str, Finding]] = {}
         for finding in self.findings:
             kind, subject = kind_and_subject(finding)
             found.setdefault(subject, {})[kind] = finding
-        return found
+        known = [subject for subject in self.order if subject in found]
+        return {subject: found[subject] for subject in dict.fromkeys([*known, *found])}
 
     @property
     def n_verdicts(self) -> int:
@@ -89,8 +92,14 @@ def verdict_tables(table: SweepTable, findings: Sequence[Finding]) -> list[Verdi
         subject = kind_and_subject(finding)[1]
         if subject:
             by_noun.setdefault(noun_of(table, subject), []).append(finding)
+    order = (
+        *(value_text(value) for axis in table.axes for value in axis.values),
+        *map(table.label, table.cells),
+    )
     return [
-        VerdictTable(noun, tuple(group)) for noun, group in by_noun.items() if len(group) >= FEWEST_IN_TABLE
+        VerdictTable(noun, tuple(group), order)
+        for noun, group in by_noun.items()
+        if len(group) >= FEWEST_IN_TABLE
     ]
 
 

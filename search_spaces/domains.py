@@ -160,6 +160,14 @@ class Int(Number):
     kind: ClassVar[type[int] | type[float]] = int
     example: ClassVar[str] = "a whole number. Write it as 32"
 
+    def parse(self, name: str, text: str) -> int | float:
+        """Return the whole number written in ``text``, also as 2.0 or 1e3, or raise `SpaceError`."""
+        try:
+            number = float(text)
+        except ValueError:
+            return super().parse(name, text)
+        return super().parse(name, text) if text.strip().lstrip("+-").isdigit() else self.check(name, number)
+
     def check(self, name: str, value: object) -> int:
         """Return ``value`` as an int within the bounds, or raise `SpaceError`."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():

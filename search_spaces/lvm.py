@@ -30,13 +30,25 @@ def some_term_reaches_the_model(params: Params) -> str | None:
     return "mse_weight=0 and infonce_weight=0 leave nothing that depends on the target. Give one of them a weight."
 
 
-# The sizes of the note; its LSTM has two layers instead of four.
+def contrast_has_negatives(params: Params) -> str | None:
+    """Return what is wrong when a contrast has nothing to tell the target from."""
+    if not params["infonce_weight"] or int(params["batch_size"]) > 1:
+        return None
+    return (
+        f"infonce_weight={params['infonce_weight']:g} with batch_size=1: negatives are the other windows of a "
+        "batch, and there are none. Raise batch_size, or set infonce_weight=0."
+    )
+
+
+# Sizes of the design note behind this family ("the note"); its LSTM has two layers instead of four.
 NOTE: Params = {"hidden_dim": 512, "n_layers": 4, "n_heads": 8, "state_dim": 64}
 
 SPACE = Space(
     {
         PRESET: Choice(
-            ("cpu", "note"), "cpu", "defaults of all other parameters: small, or the sizes of the note"
+            ("cpu", "note"),
+            "cpu",
+            "defaults of all other parameters: small for a CPU, or the published sizes of the design note",
         ),
         "backbone": Choice(BACKBONES, "gru", "what reads the context vectors"),
         "head": Choice(
@@ -68,7 +80,7 @@ SPACE = Space(
         "max_per_doc": Int(
             0, 65536, 8, "most windows of one document in a batch; 0 mixes windows as they come"
         ),
-        "n_windows": Int(0, 10**9, 0, "windows used, whole documents at a time; 0 is all", log=True),
+        "n_windows": Int(0, 10**7, 0, "windows used, whole documents at a time; 0 is all", log=True),
         "split_seed": Int(0, 2**31 - 1, 0, "seed of the split by document"),
         **training_space(
             batch_size=32,
@@ -80,6 +92,6 @@ SPACE = Space(
             grad_every=50,
         ),
     },
-    rules=[heads_divide_the_width, some_term_reaches_the_model],
+    rules=[heads_divide_the_width, some_term_reaches_the_model, contrast_has_negatives],
     presets={"note": NOTE},
 )

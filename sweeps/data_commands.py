@@ -28,7 +28,8 @@ def data() -> None:
 def check_command(family: str, data_root: Path | None, settings: tuple[str, ...], as_json: bool) -> int:
     """Read a family's data and check that it is what the family takes it for.
 
-    Exit status: 0 all is right; 1 something is wrong; 2 the data cannot be read.
+    A verdict is on the claim that its name makes, and some claims are bad news; what is wrong is marked with `!`.
+    Exit status: 0 nothing is marked; 1 something is; 2 the data cannot be read.
 
     \b
     sweeps data check etrm
@@ -124,12 +125,17 @@ def import_events_command(csv: Path, out: Path, strict: bool) -> None:
     show_default=True,
     help="lsa, sentence-transformers:<name or path>, or gtr-t5[:<path>]; neural ones need the extra: vectors.",
 )
+@click.option(
+    "--context", type=click.IntRange(1, 1000), default=5, show_default=True, help="Sentences of a context."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="NPZ or Parquet file to write.")
-def extract_lvm_command(texts: Path | None, encoder: str, out: Path) -> None:
+def extract_lvm_command(texts: Path | None, encoder: str, context: int, out: Path) -> None:
     """Cut texts into sentences, encode them, and write windows of five vectors and the next for `lvm`.
 
     A folder is read with all its .txt, .md and .rst files, a document each; the rows of .jsonl and .parquet files have
-    a `text` and may have an `id`. With lsa, the decoder is written beside the file. Exit status: 0 written; 2 refused.
+    a `text` and may have an `id`. Documents that repeat another are left out. lsa is fitted on all documents, held-out
+    ones, too: its axes know their words, as those of an encoder from elsewhere may. Its decoder is written beside the
+    file. Exit status: 0 written; 2 refused.
 
     \b
     sweeps data extract lvm --out windows.npz
@@ -137,7 +143,7 @@ def extract_lvm_command(texts: Path | None, encoder: str, out: Path) -> None:
     """
     from trainables.lvm.corpus import default_corpus
     from trainables.lvm.extract import check_extraction, decoder_file, extract
-    from trainables.lvm.texts import read_documents
+    from trainables.lvm.texts import distinct, read_documents
 
     check_extraction(encoder, out)  # found now, and not after minutes of encoding
     started = time.monotonic()
@@ -146,8 +152,13 @@ def extract_lvm_command(texts: Path | None, encoder: str, out: Path) -> None:
     else:
         with progress_bar("documents") as progress:
             documents = default_corpus(progress)
+    documents, repeats = distinct(documents)
+    if repeats:
+        listed = ", ".join(f"{name} (as {first})" for name, first in list(repeats.items())[:3])
+        more = f" and {len(repeats) - 3} more" if len(repeats) > 3 else ""
+        click.echo(f"{len(repeats)} documents repeat another word for word and are left out: {listed}{more}")
     with progress_bar("sentences") as progress:
-        windows = extract(documents, encoder, out, progress=progress)
+        windows = extract(documents, encoder, out, context, progress)
     click.echo(
         f"{len(windows)} windows of {windows.n_documents} documents in {out}: d = {windows.target_vectors.shape[1]}, "
         f"encoder {windows.encoder}, {time.monotonic() - started:.0f} s"

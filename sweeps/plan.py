@@ -235,7 +235,7 @@ def make_plan(study: Study, out: Path, data_root: Path | None = None) -> Plan:
     check_objectives(study, family.metrics)
     check_axes(study)
     version, guards = code_version(study.family), guards_of(study, family)
-    check_guards(guards, family.metrics)
+    check_guards(guards, family)
     points = tuple(grid_point(study, family, cell, data_root) for cell in study.grid_points)
     check_train_rows(study, points)
     sweep_id = digest(question(study, points, guards), version)[:10]
@@ -302,16 +302,46 @@ def check_train_rows(study: Study, points: Sequence[GridPoint]) -> None:
         )
 
 
-def check_guards(guards: tuple[Guard, ...], metrics: Mapping[str, Metric]) -> None:
-    """Raise `StudyError` for a guard on a validation metric that the family has not; others show when it trains."""
+def check_guards(guards: Sequence[Guard], family: Family) -> None:
+    """Raise `StudyError` for a guard on a monitor that the training loop never reports for the family."""
+    known = known_monitors(family)
     for guard in guards:
-        split, _, name = guard.metric.partition("/")
-        if split == "valid" and name not in metrics:
-            known = [f"valid/{metric}" for metric in metrics]
+        kind, _, name = guard.metric.partition("/")
+        if kind == "test":
             raise StudyError(
-                f"Guard's monitor {guard.metric!r} is not reported.{did_you_mean(guard.metric, known)} "
-                f"It takes {', '.join(known)}, or a monitor of the training loop such as grad_share/TERM."
+                f"Guard's monitor {guard.metric!r} is known only when a trial has ended. Guard valid/{name}."
             )
+        open_ended = kind == "train" and not family.train_metrics
+        if guard.metric in known or open_ended or is_accounted(kind, name, family):
+            continue
+        same = [monitor for monitor in known if monitor.startswith(f"{kind}/")] or known
+        raise StudyError(
+            f"Guard's monitor {guard.metric!r} is not reported.{did_you_mean(guard.metric, known)} "
+            f"It takes {', '.join(same)}, or a monitor of the training loop such as grad_share/TERM."
+        )
+
+
+BY_TERM, BY_MODULE = ("grad_norm", "grad_share", "grad_cos"), ("grad_ratio", "frac_params_with_grad")
+"""What gradient accounting reports by the terms of a loss and by module: see `trainables.accounting.account`."""
+
+
+def known_monitors(family: Family) -> list[str]:
+    """Return the monitors whose names are known without building a model."""
+    trained = [f"train/{name}" for name in (*family.train_metrics, "total_loss", "lr")]
+    evaluated = [f"{split}/{name}" for split in ("valid", "train_eval") for name in family.metrics]
+    return [*evaluated, *trained, "grad_norm"]
+
+
+def is_accounted(kind: str, name: str, family: Family) -> bool:
+    """Return whether gradient accounting may report ``kind/name``.
+
+    A name is ``[MODULE/]TERM``, ``[MODULE/]TERM.TERM`` or ``MODULE``.
+    Modules are not known before a model is built; a trial whose guard names none of them fails at its first epoch.
+    """
+    terms = name.rpartition("/")[2].split(".")
+    return kind in BY_MODULE or (
+        kind in BY_TERM and (not family.train_metrics or set(terms) <= set(family.train_metrics))
+    )
 
 
 def check_axes(study: Study) -> None:

@@ -54,6 +54,7 @@ class Promoted:
             "sweep_id": self.winner.sweep["sweep_id"],
             **trial,
             self.winner.metric: self.winner.value,
+            "standing": dict(self.winner.standing),
             **registered,
             "uri": self.uri,
         }
@@ -62,9 +63,12 @@ class Promoted:
         """Return what `sweeps promote` prints."""
         row, winner = self.winner.row, self.winner
         done = "registered" if self.is_new else "was registered before; nothing is registered twice"
+        said = {"caution": winner.standing["caution"], "test": winner.standing["test"]}
+        standing = "".join(f"{name:8} {text}\n" for name, text in said.items() if text)
         return (
             f"{self.name} version {self.version} {done}; {self.uri} is this version\n"
             f"trial    {row.trial_id}, {row.cell} seed {row.seed}: {winner.metric} {winner.value:.4g}\n"
+            f"{standing}"
             f"serve    MLFLOW_TRACKING_URI={tracking_uri} mlflow models serve -m {self.uri} --env-manager local"
         )
 
@@ -115,6 +119,7 @@ def promote(folder: Path, uri: str, name: str | None, alias: str) -> Promoted:
         store = ModelStore(uri, winner)
         model = store.logged_model()
         version, is_new = store.registered(name or winner.study, model)
+        store.describe(name or winner.study, version)
         store.client.set_registered_model_alias(name or winner.study, alias, version)
     except (MlflowException, OSError) as error:
         raise RefusedError(f"{uri} did not take the model: {reason_of(error)}. Repeat it freely.") from error
@@ -220,3 +225,19 @@ class ModelStore:
             name, model.artifact_location, self.run.info.run_id, tags=self.tags, model_id=model.model_id
         )
         return str(made.version), True
+
+    def describe(self, name: str, version: str) -> None:
+        """Say on a version what its trial reached, and what needs no training reaches; said again, it is the same."""
+        winner, trivial = self.winner, self.winner.standing["trivial"]
+        tags = {"objective": winner.metric, "objective_value": f"{winner.value:.6g}"}
+        if trivial is not None:
+            tags |= {
+                "best_baseline": trivial["predictor"],
+                "best_baseline_value": f"{trivial['value']:.6g}",
+                "against_baseline": winner.standing["relation"],
+            }
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, version, key, value)
+        reached = f"{winner.row.cell}, seed {winner.row.seed}: {winner.metric} {winner.value:.4g}."
+        told = [reached, winner.standing["caution"], winner.standing["test"]]
+        self.client.update_model_version(name, version, " ".join(text for text in told if text))

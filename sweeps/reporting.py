@@ -182,17 +182,31 @@ def pictures_side_by_side(records: Records, folder: Path) -> list[Drawing]:
     drawn = {name: picture.draw(examples) if examples else None for name, picture in pictures.items()}
     return [
         Drawing(
-            f"picture_{name}", pictures[name].title, pictures[name].how_to_read, f"Shown: {shown}.", figure
+            f"picture_{name}",
+            pictures[name].title,
+            pictures[name].how_to_read,
+            f"{told_in_words(pictures[name], examples)} Shown: {shown}.",
+            figure,
         )
         for name, figure in drawn.items()
         if figure is not None
     ]
 
 
+def told_in_words(picture: Picture, examples: Mapping[str, Examples]) -> str:
+    """Return what a picture shows, for readers who cannot see it; how to read it where the family says no more."""
+    return picture.how_to_read if picture.in_words is None else picture.in_words(examples)
+
+
 def examples_by_cell(records: Records, folder: Path) -> dict[str, tuple[int, Examples]]:
-    """Return seed and examples of the first complete trial of every cell, in the order of the records."""
+    """Return seed and examples of the first complete trial of every cell, in the order of the study's axes."""
     found: dict[str, tuple[int, Examples]] = {}
-    for row in sorted(pictured(records), key=lambda row: row.seed):
+    places = {name: axis.get("values") or [] for name, axis in (records.sweep.get("axes") or {}).items()}
+
+    def place(row: TrialRow) -> list[int]:
+        return [values.index(v) for name, values in places.items() if (v := row.swept.get(name)) in values]
+
+    for row in sorted(pictured(records), key=lambda row: (row.seed, place(row))):
         kept = folder / trial_folder(row.cell, row.seed) / "examples.npz"
         if row.state == "complete" and row.cell not in found and len(found) < MOST_PICTURED and kept.exists():
             with np.load(kept, allow_pickle=False) as arrays:

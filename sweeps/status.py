@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,14 @@ def trial_rows(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+LONGEST = 160  # characters of an entry in a table; --json has all
+
+
 def table_of(rows: list[dict[str, Any]]) -> Table:
-    """Return rows with equal keys as a table."""
+    """Return rows with equal keys as a table; what is long is cut."""
     table = Table(box=None, header_style="dim")
     for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(textwrap.shorten(str(value), LONGEST, placeholder=" …") for value in row.values()))
     return table

@@ -23,12 +23,14 @@ class Winner:
         row: The trial.
         best: Its best epoch, with all metrics.
         folder: Folder of its files.
+        standing: How its cell stands beside what needs no training, as in ``report.json``: see `analysis.standing`.
     """
 
     sweep: Mapping[str, Any]
     row: TrialRow
     best: EpochRow
     folder: Path
+    standing: Mapping[str, Any]
 
     @property
     def study(self) -> str:
@@ -74,7 +76,8 @@ def find_winner(folder: Path) -> Winner:
         if metric in epoch.metrics
     ]
     row, best = min(epochs, key=lambda pair: sign * pair[1].metrics[metric])
-    return Winner(records.sweep, row, best, bring(folder / trial_folder(row.cell, row.seed)))
+    place = bring(folder / trial_folder(row.cell, row.seed))
+    return Winner(records.sweep, row, best, place, said["recommendation"]["standing"])
 
 
 def reported(folder: Path, records: Records) -> Mapping[str, Any]:
@@ -82,7 +85,8 @@ def reported(folder: Path, records: Records) -> Mapping[str, Any]:
     report, note = folder / REPORT_FOLDER / "report.json", folder / REPORT_FOLDER / DIGEST_FILE
     if report.exists() and note.exists() and note.read_text() == records.digest:
         written: Mapping[str, Any] = json.loads(report.read_text())
-        return written
+        if "standing" in (written["recommendation"] or {"standing": None}):  # older reports do not say
+            return written
     from analysis.answer import answer
     from analysis.load import load_table
 

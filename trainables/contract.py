@@ -55,6 +55,9 @@ class Family(Protocol):
     name: str
     space: Space
     metrics: Mapping[str, Metric]
+    train_metrics: tuple[
+        str, ...
+    ]  # terms and further scalars that `loss` may report; empty when not known beforehand
     guards: tuple[Guard, ...]  # what a search ends early unless its study names guards of its own
     pictures: Mapping[str, Picture]
 

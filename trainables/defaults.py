@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class FamilyDefaults:
     """The parts of a family that most need no words for; see `trainables.contract.Family` for their promises."""
 
+    train_metrics: tuple[str, ...] = ()
     guards: tuple[Guard, ...] = ()
     pictures: Mapping[str, Picture] = {}
 

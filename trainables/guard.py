@@ -85,5 +85,8 @@ def refuse_unknown(guards: Sequence[Guard], metrics: Mapping[str, float]) -> Non
     """Raise `GuardError` when a monitor is not among the ``metrics`` of an epoch, finite or not."""
     for guard in guards:
         if guard.metric not in metrics:
-            listed = ", ".join(sorted(metrics))
-            raise GuardError(f"Guard's monitor {guard.metric!r} is not reported. It takes one of {listed}.")
+            split = guard.metric.partition("/")[0]
+            same = sorted(name for name in metrics if name.startswith(f"{split}/")) or sorted(metrics)
+            raise GuardError(
+                f"Guard's monitor {guard.metric!r} is not reported. It takes one of {', '.join(same)}."
+            )

@@ -24,12 +24,14 @@ class Picture:
         draw: Returns the figure of one or more arms, given their examples by name; None when it has nothing
             to show of them.
         per_trial: Whether it is also drawn for every single trial.
+        in_words: Returns what the figure shows, for readers who cannot see it; None for how to read it alone.
     """
 
     title: str
     how_to_read: str
     draw: Callable[[Mapping[str, Examples]], Figure | None]
     per_trial: bool = True
+    in_words: Callable[[Mapping[str, Examples]], str] | None = None
 
 
 def heading(name: str) -> str:

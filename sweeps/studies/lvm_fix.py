@@ -1,7 +1,9 @@
-"""What does each part of the note's remedy do, added one after the other to what it calls broken?
+"""What does each part of a remedy do, added one after the other to a form that is said to be broken?
 
-A ladder: the first arm is the broken form, one normalised vector trained on squared error; every further arm adds one
-change to the one before. The report gives the effect of each with its interval.
+The design note behind this family blames gibberish from the decoder on one normalised output trained on squared error,
+and asks for two heads, contrast, terms on moments and spread, hard negatives and diverse batches. A ladder: the first
+arm is the form it calls broken; every further arm adds one change to the one before. The report gives the effect of
+each with its interval.
 21 trials (7 arms x 3 seeds), about 5 minutes on two CPU cores.
 Expected: unknown; the authors' later record refuted the note's own explanation.
 
@@ -33,9 +35,9 @@ DIVERSE = {**HARD, "max_per_doc": 8}
 STUDY = Study(
     name="lvm_fix",
     family="lvm",
-    question="What does each part of the remedy do to a next-vector model that is said to be broken?",
+    question="What do two heads, contrast, moments, spread and harder batches each do to one normalised output?",
     arms={
-        "note": BROKEN,
+        "one_normalised": BROKEN,
         "split_head": SPLIT,
         "infonce": CONTRAST,
         "moment": MOMENT,

@@ -1,11 +1,12 @@
 """Squared error, contrast or both: which loss makes a next-vector model say more than the mean, in which backbone?
 
-The note blames plain squared error for predictions that are one vector for all; its authors' later record has squared
-error ahead of the contrastive term. Every mix has the same two weak terms on moments and spread. The weights of "both"
-are set so that either term has a say in the gradient: see the shares in the report.
-36 trials (4 backbones x 3 mixes x 3 seeds), about 10 minutes on two CPU cores, on the documentation of installed
+The design note behind this family blames plain squared error for predictions that are one vector for all; its authors'
+later record has squared error ahead of the contrastive term. Every mix has the same two weak terms on moments and
+spread. The weights of "both" are set so that either term has a say in the gradient: see the shares in the report.
+36 trials (4 backbones x 3 mixes x 3 seeds), about 7 minutes on two CPU cores, on the documentation of installed
 packages (no download; `sweeps data extract lvm` makes windows of your own texts).
-Expected: all beat the mean vector; whether any beats the mean of its context is the question.
+Expected: squared error beats the mean vector by little, contrast pays cosine for retrieval; whether any beats the mean
+of its context is the question.
 
 Run:     sweeps run lvm_losses
          sweeps run lvm_losses --data my_windows.npz

@@ -2,7 +2,7 @@
 
 The form of `lvm_losses` that is searched: three parameters, two objectives that may conflict, skill over the best
 trivial predictor and the error of the predictions' moments. The report shows the Pareto set and suggests its knee.
-46 trials (40 points, 3 finalists on two further seeds), about 6 minutes on two CPU cores.
+46 trials (40 points, 3 finalists on two further seeds), about 10 minutes on two CPU cores.
 Expected: moments are matched at a weight far above the note's 0.001, at little cost.
 
 Run:     sweeps run lvm_losses_search

@@ -15,6 +15,7 @@ from search_spaces.lvm import BACKBONES, SPACE
 from sweeps.plan import axes_of
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
 from sweeps.study import Objective, Study
+from trainables.lvm.bounds import COPIED_COS
 from trainables.lvm.metrics import METRICS
 
 MEANINGS = {
@@ -45,7 +46,9 @@ class VectorTruth:
         margin: Cosine to the next less that to the last vector.
         mu_err: Relative error of the means.
         sigma_err: Relative error of the spreads.
-        decoder: Decoder test C, None for data without a decoder.
+        decoder: Decoder test C at the corpus's length, None for data without a decoder.
+        decoder_raw: And of predictions as they come.
+        mrr: Reciprocal rank of the own target.
         scatter: Factor on all noise between seeds: small where all predictions are one vector.
         params: Of the arm.
     """
@@ -57,13 +60,15 @@ class VectorTruth:
     mu_err: float = 0.03
     sigma_err: float = 0.04
     decoder: float | None = 0.8
+    decoder_raw: float = 0.8
+    mrr: float = 0.3
     scatter: float = 1.0
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
 NEARNESS = Objective("valid/cos", "max")
 COLLAPSED = VectorTruth(MEAN_COS, 0.79, 0.0, 0.02, 0.02, 0.99, decoder=0.3, scatter=0.005)
-AT_EVERY_BOUND = VectorTruth(BEST_COS, 0.718, 0.1, 0.0, 0.1, 0.1, decoder=0.5)
+AT_EVERY_BOUND = VectorTruth(BEST_COS, 0.718, 0.1, BEST_COS - COPIED_COS, 0.1, 0.1, decoder=0.5)
 
 
 def logistic(share: float, step: float) -> float:
@@ -85,7 +90,8 @@ def recorded(truth: VectorTruth, z: Any, late: float) -> dict[str, float]:
         "valid/moment_mu_err": mu,
         "valid/moment_sigma_err": sigma,
         "valid/moment_err": max(mu, sigma),
-        "valid/mrr": 0.3 + 0.01 * z[6],
+        "valid/mrr": truth.mrr + 0.01 * z[6],
+        "valid/centred_cosine": 0.1 + 0.004 * z[6],
         "valid/r_at_1": 0.2 + 0.01 * z[7],
         "valid/mse": 0.003 * math.exp(0.02 * z[0] - 5 * (truth.cos - 0.6)) * (1.3 - 0.3 * late),
         "train/mse": 0.003 - 0.001 * late,
@@ -95,7 +101,9 @@ def recorded(truth: VectorTruth, z: Any, late: float) -> dict[str, float]:
         "grad_norm": 1.0,
     }
     if truth.decoder is not None:
-        found |= {"valid/decoder_cos": truth.decoder + 0.01 * z[8], "valid/word_recall": 0.5}
+        found |= {"valid/decoder_cos_scaled": truth.decoder + 0.01 * z[8]}
+        found |= {"valid/decoder_cos": truth.decoder_raw + 0.01 * z[8]}
+        found |= {"valid/word_precision": 0.4, "valid/word_recall": 0.5}
     return found
 
 

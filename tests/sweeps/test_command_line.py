@@ -28,6 +28,7 @@ RUN = ["run", "compare_globals_heads"]
         (["--set", "latent_space=vqq"], "latent_space='vqq' is not an option. Did you mean 'vq'?"),
         (["--set", "globals_beta"], "is not NAME=VALUE. Write --set globals_beta=0,1,10."),
         (["--set", "latent_dim=two"], "latent_dim='two' is not a whole number."),
+        (["--set", "latent_dim=2.5"], "latent_dim=2.5 is not a whole number. Give a value from 1 to"),
         (["--set", "n_events=99999999"], "is above the 24000 events"),
         (["--data", "nowhere.parquet"], "nowhere.parquet"),
         (["--address", "127.0.0.1:1"], "No Ray cluster at 127.0.0.1:1"),

@@ -29,6 +29,7 @@ def recorded(folder, n_seeds=2, family="lvm"):
         "family": family,
         "axes": {"pull": {"values": [1.0, 2.0]}},
         "metrics": {"near": {"mode": "min", "positive": True}},
+        "baselines": {"nothing/valid/near": 0.5},
         "provenance": {"code_version": code_version("lvm")},
     }
     writer = RecordWriter(folder / "toy" / "abc123", sweep)
@@ -106,13 +107,28 @@ def servable(folder):
 
 @pytest.mark.slow
 def test_a_sweep_that_mlflow_does_not_know_is_refused_until_it_is_sent(tmp_path, capsys):
+    from mlflow.tracking import MlflowClient
+
     servable(tmp_path)
     assert "has no run of trial t21. Send the sweep there first: `sweeps sync abc123`" in refused(
         capsys, tmp_path
     )
     assert run_cli(["sync", "abc123", "--out", str(tmp_path)]) == 0
     assert run_cli(["promote", "abc123", "--out", str(tmp_path)]) == 0
-    assert "toy version 1 registered" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "toy version 1 registered" in said
+    caution = find_winner(tmp_path / "toy" / "abc123").standing["caution"]
+    assert caution.startswith("It is worse than the nothing, which needs no training: valid/near 1.0")
+    assert f"caution  {caution}" in said
+    version = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_model_version("toy", "1")
+    assert version.description == f"pull=2, seed 1: valid/near 1.01. {caution}"
+    assert version.tags | {
+        "objective": "valid/near",
+        "objective_value": "1.01",
+        "best_baseline": "nothing",
+        "best_baseline_value": "0.5",
+        "against_baseline": "worse",
+    } == dict(version.tags)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -242,6 +243,32 @@ def test_a_guard_on_a_metric_that_the_family_has_not_is_refused(tmp_path):
         StudyError, match=r"Guard's monitor 'valid/latent_rank' is not reported\. Did you mean"
     ):
         make_plan(replace(STUDY, guards=(Guard("valid/latent_rank", below=1.0),)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("train/loss", "It takes train/rec_tokens, train/rec_globals"),
+        ("grad_share/rec_tokns", "is not reported"),
+        ("output_diversity", "is not reported"),
+        ("test/met_r2", "is known only when a trial has ended. Guard valid/met_r2"),
+    ],
+)
+def test_a_guard_on_what_the_loop_never_reports_is_refused_by_the_plan(metric, said, tmp_path):
+    with pytest.raises(StudyError, match=re.escape(said)):
+        make_plan(replace(STUDY, guards=(Guard(metric, below=1.0),)), tmp_path)
+
+
+def test_guards_on_gradient_accounting_are_known_by_their_terms(tmp_path):
+    for metric in (
+        "grad_share/rec_tokens",
+        "grad_cos/encoder/rec_tokens.rec_globals",
+        "grad_ratio/encoder",
+        "grad_norm",
+    ):
+        assert (
+            make_plan(replace(STUDY, guards=(Guard(metric, below=0.0),)), tmp_path).guards[0].metric == metric
+        )
 
 
 @pytest.mark.slow

@@ -6,8 +6,10 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from search_spaces.domains import Choice, SpaceError
+from sweeps.plan import check_guards
 from tests.trainables.conftest import COMPANIONS, MORE_CELLS, run, small_dataset, small_params, training
 from trainables.families import FamilyError, code_version, family_names, load_family
+from trainables.guard import Guard
 
 MIN_FAMILIES = 3
 
@@ -50,6 +52,9 @@ def test_every_option_trains_and_its_metric_names_never_change(name, cell):
     assert first == second
     assert second == {metric for metric in last if not metric.startswith("test/")}
     assert any(metric.startswith("test/") for metric in last)
+    reported = {m.removeprefix("train/") for m in first if m.startswith("train/")}
+    assert reported <= {"lr", "total_loss", *load_family(name).train_metrics}
+    check_guards([Guard(metric, below=0.0) for metric in first], load_family(name))
 
 
 @pytest.mark.slow

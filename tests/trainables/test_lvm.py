@@ -92,6 +92,10 @@ def test_sizes_that_give_no_whole_heads_are_refused():
 
 
 def test_a_loss_without_a_target_is_refused():
+    with pytest.raises(
+        SpaceError, match=r"infonce_weight=0.0001 with batch_size=1: negatives are the other windows"
+    ):
+        SPACE.resolve({"batch_size": 1})
     with pytest.raises(SpaceError, match=r"mse_weight=0 and infonce_weight=0 leave nothing"):
         SPACE.resolve({"mse_weight": 0.0, "infonce_weight": 0.0})
 

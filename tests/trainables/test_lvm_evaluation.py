@@ -1,20 +1,23 @@
 """Metrics, splits and probes of next-vector models: what they say where the answer is known."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from search_spaces.lvm import SPACE
 from trainables.dataset import DataError, Dataset
-from trainables.lvm.data import SAME_VECTOR, hard_negatives, split_rows, statistics
+from trainables.lvm.baselines import baselines
+from trainables.lvm.data import SAME_VECTOR, SPLITS, hard_negatives, same_content, split_rows, statistics
 from trainables.lvm.data_probe import check
 from trainables.lvm.evaluation import evaluate, ranks
 from trainables.lvm.examples import examples
 from trainables.lvm.model import Predicted
-from trainables.lvm.pictures import PICTURES
+from trainables.lvm.pictures import PICTURES, shown_windows
 from trainables.lvm.probe import mean_interval, probe
-from trainables.lvm.trivial import baselines, cosines, moment_errors, unit
+from trainables.lvm.trivial import cosines, moment_errors, unit
 
 DIM, N_CONTEXT, N_DOCUMENTS, PER_DOCUMENT = 16, 5, 12, 20
 
@@ -27,7 +30,7 @@ class Planted(torch.nn.Module):
 
     def __init__(self, say, mean):
         super().__init__()
-        self.say, self.mean = say, torch.as_tensor(mean)
+        self.say, self.mean, self.std = say, torch.as_tensor(mean), torch.as_tensor(DATA.constants["std"])
         self.anchor = torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, context):
@@ -63,6 +66,7 @@ def dataset():
 
 
 DATA = dataset()
+PARAMS = SPACE.resolve({})
 
 
 def planted(say):
@@ -106,8 +110,8 @@ def test_a_perfect_predictor_has_the_best_value_of_every_metric():
 )
 def test_a_trivial_predictor_has_the_numbers_of_its_baseline(name, baseline):
     found = metrics(name)
-    assert found["cos"] == pytest.approx(DATA.baselines[f"{baseline}/valid/cos"], abs=1e-5)
-    assert found["mse"] == pytest.approx(DATA.baselines[f"{baseline}/valid/mse"], rel=1e-4)
+    for metric in ("cos", "skill", "margin_next_last", "mse", "collapse_index", "mrr", "moment_err"):
+        assert found[metric] == pytest.approx(DATA.baselines[f"{baseline}/valid/{metric}"], abs=1e-5), metric
     best = max(DATA.baselines[f"{each}/valid/cos"] for each in ("mean_vector", "context_mean", "copy_last"))
     assert found["skill"] == pytest.approx((found["cos"] - best) / (1 - best), abs=1e-5)
 
@@ -151,6 +155,15 @@ def test_no_document_is_in_two_splits_and_a_cut_takes_whole_documents():
     assert set(rows) == set(np.flatnonzero(np.isin(documents, documents[rows])))
 
 
+def test_documents_with_the_same_vectors_are_one_to_the_split():
+    context, target = np.arange(48.0).reshape(6, 2, 4), np.arange(24.0).reshape(6, 4)
+    context[4:], target[4:] = context[:2], target[:2]
+    windows = SimpleNamespace(
+        context_sequences=context, target_vectors=target, doc_ids=np.array([7, 7, 8, 8, 9, 9])
+    )
+    assert same_content(windows).tolist() == [7, 7, 8, 8, 7, 7]
+
+
 def test_no_split_is_empty_however_large_one_document_is():
     for sizes in ([500, 1, 1], [1, 500, 1], [1, 1, 500], [300, 300, 300]):
         parts = split_rows(np.repeat([0, 1, 2], sizes), 0, np.random.default_rng(0))
@@ -182,7 +195,7 @@ def test_a_hard_negative_is_of_the_same_document_and_never_the_target():
 
 
 def verdicts(name):
-    return {result.id: result for result in probe(MODELS[name](), DATA)}
+    return {result.id: result for result in probe(MODELS[name](), DATA, PARAMS)}
 
 
 def test_a_predictor_of_the_mean_is_called_collapsed_and_a_perfect_one_is_not():
@@ -197,9 +210,60 @@ def test_a_predictor_of_the_mean_is_called_collapsed_and_a_perfect_one_is_not():
     )
 
 
-def test_a_copy_of_the_last_vector_is_named():
+def test_a_copy_of_the_last_vector_is_named_and_what_only_leans_to_it_is_none():
     assert verdicts("copy")["copies_last"].verdict == "supported"
+    assert verdicts("copy")["copies_last"].advice.startswith("Raise infonce_weight")
     assert verdicts("oracle")["copies_last"].verdict == "rejected"
+    noise = np.random.default_rng(0).normal(0, 3, DIM).astype(np.float32)
+    leaning = planted(lambda context: context[:, -1] + torch.as_tensor(noise))
+    found = {result.id: result for result in probe(leaning, DATA, PARAMS)}["copies_last"]
+    assert found.verdict == "rejected"
+    assert found.numbers["cos_last"] > found.numbers["cos"]
+
+
+def test_what_is_far_off_but_differs_beats_nothing_and_has_not_collapsed():
+    model = planted(lambda context: -context[:, -1])
+    found = {result.id: result for result in probe(model, DATA, {**PARAMS, "mse_weight": 0.0})}
+    assert found["mean_vector_collapse"].verdict == "rejected"
+    assert found["beats_mean_vector"].verdict == "rejected"
+    assert found["beats_mean_vector"].statement.startswith(
+        "The model is farther from what follows than the mean"
+    )
+    assert found["beats_mean_vector"].advice.startswith("Give mse_weight a value above 0")
+
+
+class Halving:
+    """A decoder that reads what has the length of the corpus's vectors, and loses a half of what is shorter."""
+
+    def decoded(self, vectors):
+        return np.ones((len(vectors), 3), dtype=bool)
+
+    def round_trip(self, vectors):
+        return np.where(np.linalg.norm(vectors, axis=1, keepdims=True) > 1, vectors, -vectors)
+
+
+def test_predictions_are_also_decoded_at_the_length_of_the_corpus():
+    length = float(np.sqrt(np.square(DATA.constants["mean"]).sum() + np.square(DATA.constants["std"]).sum()))
+    assert length > 1
+    model = planted(lambda context: 0.01 * context[:, -1])
+    model.words = Halving()
+    found = {result.id: result for result in probe(model, DATA, PARAMS)}["decoder_reads_predictions"]
+    assert found.verdict == "supported"
+    assert "cosine 1.000, bound 0.5; as they come -1.000" in found.statement
+    assert found.advice.startswith("Raise moment_weight, or decode at the corpus's length")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"infonce_weight": 0.0}, "Give infonce_weight a value above 0, or raise variance_weight."),
+        ({"mse_weight": 0.0}, "Lower temperature, or raise variance_weight"),
+        ({}, "Raise infonce_weight or variance_weight."),
+    ],
+)
+def test_nobody_is_told_to_raise_the_only_weight_there_is(given, said):
+    found = {result.id: result for result in probe(MODELS["mean"](), DATA, {**PARAMS, **given})}
+    assert found["mean_vector_collapse"].advice.startswith(said)
 
 
 def test_without_a_decoder_its_tests_do_not_apply():
@@ -212,7 +276,33 @@ def test_documents_that_leak_are_an_alarm():
     leaking = replace(DATA, valid={**DATA.valid, "document": DATA.train["document"]})
     (found,) = [result for result in check(leaking) if result.id == "split_by_document"]
     assert found.alarm
-    assert found.statement.startswith("12 documents stand in two splits")
+    assert found.statement.startswith("12 documents stand in two splits, and 0 with the same content")
+    copied = replace(DATA, valid={**DATA.train, "document": DATA.valid["document"]})
+    (found,) = [result for result in check(copied) if result.id == "split_by_document"]
+    assert found.alarm
+    assert found.statement.startswith("0 documents stand in two splits, and 12 with the same content")
+
+
+def test_targets_that_are_all_the_same_and_tiny_data_are_alarms():
+    constant = {
+        name: {**DATA.split(name), "target": np.ones_like(DATA.split(name)["target"])} for name in SPLITS
+    }
+    found = {
+        r.id: r for r in check(replace(DATA, **constant, constants=statistics(constant["train"]["target"])))
+    }
+    assert found["moments_agree"].verdict == "rejected"
+    assert found["moments_agree"].alarm
+    assert "All training targets are one vector" in found["moments_agree"].statement
+    tiny = {result.id: result for result in check(DATA)}["enough_data"]
+    assert (tiny.verdict, tiny.alarm) == ("rejected", True)
+    assert tiny.statement.startswith("240 windows to train on, at least 1000")
+
+
+def test_a_decoder_that_should_be_there_is_missed_by_name():
+    lost = replace(DATA, constants={**DATA.constants, "missing_decoder": np.array("mine.lsa.npz")})
+    found = {result.id: result for result in check(lost)}["decoder_a"]
+    assert found.alarm
+    assert found.statement == "The data was encoded with lsa, whose decoder mine.lsa.npz is not beside it."
 
 
 def test_too_few_documents_to_resample_are_refused():
@@ -220,7 +310,7 @@ def test_too_few_documents_to_resample_are_refused():
     with pytest.raises(
         DataError, match=r"The validation split has 3 document\(s\); intervals resample documents"
     ):
-        probe(MODELS["copy"](), replace(DATA, valid=few))
+        probe(MODELS["copy"](), replace(DATA, valid=few), PARAMS)
 
 
 def test_the_interval_over_documents_holds_the_mean_as_often_as_it_says():
@@ -255,6 +345,12 @@ def test_pictures_are_drawn_of_one_arm_and_of_several_with_and_without_texts():
     assert told["shown_nearest"].tolist() == told["shown_next"].tolist()
     assert told["shown_rank"].tolist() == [1] * 5
     assert PICTURES["windows"].draw({"silent": silent}) is None
+    assert len(shown_windows({"one": told, "two": told})) == 2  # each once, with both answers below it
+    assert "one: rank 1, nearest 'Sentence 0 costs" in PICTURES["windows"].in_words(
+        {"one": told, "two": told}
+    )
+    assert "own target nearest for 100.0%" in PICTURES["retrieval"].in_words({"one": told})
+    assert told["n_in_document"].tolist() == [PER_DOCUMENT] * n
     for name, picture in PICTURES.items():
         for arms in ({"one": told}, {"one": told, "two": told, "three": told}):
             figure = picture.draw(arms)

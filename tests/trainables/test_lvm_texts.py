@@ -7,12 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sweeps.commands import run_cli
 from trainables.dataset import DataError
 from trainables.lvm import extract as extraction
 from trainables.lvm.corpus import PACKAGES, corpus_key, default_corpus, docstring_sentences, prose_sections
 from trainables.lvm.extract import decoder_file, default_windows_file
 from trainables.lvm.lsa import Lsa
-from trainables.lvm.texts import read_documents, split_sentences
+from trainables.lvm.texts import Document, distinct, read_documents, split_sentences
 from trainables.lvm.vector_files import read_windows
 
 
@@ -76,6 +77,37 @@ def test_a_folder_is_read_with_all_in_it_in_the_order_of_its_paths(tmp_path):
     documents = read_documents(tmp_path)
     assert [document.name for document in documents] == ["a.rst", "b/a.md", "z.txt"]
     assert documents[0].sentences == ("This is the text a.",)
+
+
+def test_documents_that_repeat_another_word_for_word_are_left_out_and_named():
+    named = {"a": ("One.", "Two."), "b": ("Two.",), "copy": ("One.", "Two."), "empty": (), "void": ()}
+    kept, repeats = distinct([Document(name, sentences) for name, sentences in named.items()])
+    assert [document.name for document in kept] == ["a", "b", "empty", "void"]
+    assert repeats == {"copy": "a"}
+
+
+@pytest.mark.slow
+def test_extraction_says_what_it_leaves_out_and_takes_a_shorter_context(tmp_path, capsys):
+    sentences = [f"The {word} of number {n} is read here." for n in range(8) for word in ("first", "second")]
+    (tmp_path / "texts").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "texts" / f"{name}.txt").write_text(" ".join(sentences))
+    out = tmp_path / "windows.npz"
+    command = [
+        "data",
+        "extract",
+        "lvm",
+        "--texts",
+        str(tmp_path / "texts"),
+        "--out",
+        str(out),
+        "--context",
+        "3",
+    ]
+    assert run_cli(command) == 0
+    said = capsys.readouterr().out
+    assert "1 documents repeat another word for word and are left out: b.txt (as a.txt)" in said
+    assert read_windows(out).context_sequences.shape[:2] == (13, 3)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])

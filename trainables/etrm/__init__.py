@@ -33,6 +33,17 @@ class ETRM(FamilyDefaults):
     name = "etrm"
     space = SPACE
     metrics = METRICS
+    train_metrics = (
+        "lm",
+        "halt",
+        "kl",
+        "accuracy",
+        "exact_accuracy_at_halt",
+        "steps",
+        "encoder_cross_sample_ratio",
+        "encoder_cross_sample_var",
+        "encoder_within_puzzle_var",
+    )
     guards = GUARDS
     pictures = PICTURES
 

@@ -33,6 +33,7 @@ class GlobalsAutoencoder(FamilyDefaults):
     name = "globals_autoencoder"
     space = SPACE
     metrics = METRICS
+    train_metrics = ("rec_tokens", "rec_globals", "vq_codebook", "vq_commit")
     guards = GUARDS
     pictures = PICTURES
 

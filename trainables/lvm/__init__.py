@@ -34,6 +34,7 @@ class NextVector(FamilyDefaults):
     name = "lvm"
     space = SPACE
     metrics = METRICS
+    train_metrics = ("mse", "infonce", "moment", "variance", "cos")
     guards = GUARDS
     pictures = PICTURES
 
@@ -101,7 +102,7 @@ class NextVector(FamilyDefaults):
         """Return the claims about the validation split, decoder test C among them."""
         from trainables.lvm.probe import probe
 
-        return probe(cast("NextVectorModel", model), dataset)
+        return probe(cast("NextVectorModel", model), dataset, params)
 
     def check_data(self, dataset: Dataset, params: Params) -> tuple[ProbeResult, ...]:
         """Return the diagnostics that need no training: moments, trivial predictors, decoder tests A and B."""

@@ -17,7 +17,6 @@ from trainables.dataset import Array, DataError, Dataset, Split
 from trainables.lvm.corpus import corpus_key
 from trainables.lvm.extract import decoder_file, default_windows_file
 from trainables.lvm.lsa import Lsa
-from trainables.lvm.trivial import baselines
 from trainables.lvm.vector_files import Windows, fingerprint_windows, read_windows
 
 HELD_OUT = 0.1  # of the windows, for validation and for test each
@@ -28,10 +27,11 @@ _CHOICES = ("n_windows", "split_seed")
 
 @dataclass(frozen=True)
 class Source:
-    """A file of windows, and the decoder of its encoder where there is one."""
+    """A file of windows, and the decoder of its encoder where there is one; the file of one that should be there."""
 
     windows: Windows
     decoder: Lsa | None
+    missing_decoder: str = ""
 
 
 def read_source(root: Path | None) -> Source:
@@ -42,7 +42,10 @@ def read_source(root: Path | None) -> Source:
     """
     path = root or default_windows_file()
     beside = decoder_file(path)
-    return Source(read_windows(path), Lsa.load(beside) if beside.exists() else None)
+    windows = read_windows(path)
+    if beside.exists():
+        return Source(windows, Lsa.load(beside))
+    return Source(windows, None, beside.name if windows.encoder == Lsa.kind else "")
 
 
 def fingerprint(params: Params, root: Path | None) -> str:
@@ -59,7 +62,8 @@ def load_dataset(params: Params, root: Path | None) -> Dataset:
     ``(n,)`` and ``document`` int64 ``(n,)``. Constants: ``mean``, ``std`` and ``unit_std`` ``(d,)`` of the training
     targets, the last one of unit vectors; of the validation split, where the file has texts, ``context_texts``
     ``(n, C)`` and ``concept_texts`` ``(n,)``; and the decoder's ``components (d, V)``, ``idf (V,)`` and
-    ``vocabulary (V,)``, where there is one. Baselines are those of `trainables.lvm.trivial`.
+    ``vocabulary (V,)``, where there is one; ``missing_decoder``, the name of its file where that should be but is
+    not. Baselines are those of `trainables.lvm.baselines`.
 
     Args:
         params: ``n_windows`` and ``split_seed``.
@@ -68,14 +72,18 @@ def load_dataset(params: Params, root: Path | None) -> Dataset:
     Raises:
         DataError: If it cannot be read, or has fewer than three documents.
     """
+    from trainables.lvm.baselines import baselines  # loads torch, which planning does not
+
     source = read_source(root)
     windows = source.windows
     rng = np.random.default_rng(int(params["split_seed"]))
-    rows = split_rows(windows.doc_ids, int(params["n_windows"]), rng)
+    rows = split_rows(same_content(windows), int(params["n_windows"]), rng)
     splits = {name: as_split(windows, rows[name], rng) for name in SPLITS}
     constants = statistics(splits["train"]["target"]) | texts(windows, rows["valid"])
     if source.decoder is not None:
         constants |= source.decoder.arrays()
+    if source.missing_decoder:
+        constants["missing_decoder"] = np.array(source.missing_decoder)
     return Dataset(
         **splits,
         fingerprint=fingerprint(params, root),
@@ -106,6 +114,30 @@ def split_rows(documents: Array, n_windows: int, rng: np.random.Generator) -> di
     of_document[kept] = place
     where = of_document[group]
     return {name: np.flatnonzero(where == index) for index, name in enumerate(("valid", "test", "train"))}
+
+
+def same_content(windows: Windows) -> Array:
+    """Return the document of every window, ``(N,)``; those with the same vectors are one, so no split parts them."""
+    document = windows.doc_ids.copy()
+    first: dict[bytes, int] = {}
+    for name, rows in rows_of(windows.doc_ids).items():
+        document[rows] = first.setdefault(
+            content(windows.context_sequences[rows], windows.target_vectors[rows]), name
+        )
+    return document
+
+
+def rows_of(documents: Array) -> dict[int, Array]:
+    """Return the rows of every document, in order, by its id."""
+    names, starts = np.unique(documents[order := np.argsort(documents, kind="stable")], return_index=True)
+    return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+def content(context: Array, target: Array) -> bytes:
+    """Return a hash of the windows of one document, contexts ``(n, C, d)`` and targets ``(n, d)``."""
+    return hashlib.sha256(
+        np.ascontiguousarray(context).tobytes() + np.ascontiguousarray(target).tobytes()
+    ).digest()
 
 
 def as_split(windows: Windows, rows: Array, rng: np.random.Generator) -> dict[str, Array]:

@@ -45,17 +45,34 @@ def evaluate(model: NextVectorModel, split: Batch) -> dict[str, float]:
         split: ``context (n, C, d)``, ``target (n, d)``, ``document (n,)``.
     """
     predicted = predict(model, split["context"])
+    return {
+        **metrics_of(predicted, split, model.mean),
+        "n_parameters": float(model.n_parameters),
+        **decoder_metrics(model.words, predicted.raw, split["target"], corpus_length(model)),
+    }
+
+
+def corpus_length(model: NextVectorModel) -> float:
+    """Return the root of the mean squared length of the training targets, from the statistics that the model holds."""
+    return float((model.mean.square() + model.std.square()).sum().sqrt())
+
+
+def metrics_of(predicted: Predicted, split: Batch, mean: Tensor) -> dict[str, float]:
+    """Return every metric that needs no more than the predictions, whoever made them.
+
+    Args:
+        predicted: Of all windows, ``(n, d)``.
+        split: As in `evaluate`.
+        mean: Of the training targets, ``(d,)``.
+    """
     tensors = (
-        nearness(predicted, split, model.mean)
+        nearness(predicted, split, mean)
         | diversity(predicted, split["target"])
         | moments(predicted.raw, split["target"])
         | retrieval(ranks(predicted.unit, split["target"], split["document"]))
-        | {"n_parameters": torch.tensor(float(model.n_parameters))}
     )
     values = torch.stack([value.double().cpu() for value in tensors.values()]).tolist()
-    return dict(zip(tensors, values, strict=True)) | decoder_metrics(
-        model.words, predicted.raw, split["target"]
-    )
+    return dict(zip(tensors, values, strict=True))
 
 
 def cosine(first: Tensor, second: Tensor) -> Tensor:

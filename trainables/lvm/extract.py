@@ -169,5 +169,5 @@ def _encoded(encoder: SentenceEncoder, sentences: Sequence[str], progress: Progr
 def _too_short(documents: Sequence[Document], longest: int, n_context: int) -> DataError:
     return DataError(
         f"The longest of {len(documents)} documents has {longest} sentences that can be encoded; a window is "
-        f"{n_context} and the next. Give longer documents, or ask for a shorter context."
+        f"{n_context} and the next. Give longer documents, or a shorter context: --context."
     )

@@ -1,5 +1,7 @@
 """The encoder `lsa`: TF-IDF and a truncated SVD, fitted on the texts at hand, with the way back to words.
 
+It is fitted on all documents, before any split: held-out sentences lie on axes that know their words.
+
 Nothing is downloaded. A vector keeps its norm, the share of the sentence that the d components hold, and
 its decoder reads weights as they are: a vector of another length decodes to other words.
 """
@@ -10,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,11 +44,12 @@ class Lsa:
     vocabulary: Array
     idf: Array
     components: Array
+    kind: ClassVar[str] = "lsa"
 
     @property
     def name(self) -> str:
         """``lsa``."""
-        return "lsa"
+        return self.kind
 
     def encode(self, sentences: Sequence[str]) -> Array:
         """Return the vectors of sentences, float32 ``(n, d)``, not normalised; zero where no word is known.

@@ -38,6 +38,12 @@ METRICS = {
     "decoder_cos": Metric(
         "max", False, "cosine of a vector to what its decoded words encode to: does the decoder read it"
     ),
+    "decoder_cos_scaled": Metric(
+        "max",
+        False,
+        "the same of predictions at the length of the corpus's vectors: what fails then is their direction",
+        detail=True,
+    ),
     "word_precision": Metric(None, False, "share of decoded words that the true sentence has", detail=True),
     "word_recall": Metric(
         "max", False, "share of the true sentence's known words that are decoded", detail=True

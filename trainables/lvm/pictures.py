@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,14 +21,15 @@ Arms = Mapping[str, Examples]
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#5b6270", "#1d2129"  # after Okabe and Ito 2008
 WIDTH = 9.6  # inches
 MOST_COLUMNS = 4
-MOST_RANK = 50
+MOST_RANK, TICKS = 50, (1, 2, 5, 10, 20, 50)
 SHOWN_OF_SEVERAL = 2  # windows when several arms stand one below the other
-COLUMNS = (  # of the table of windows: title, left edge and width in characters
-    ("context", 0.0, 58),
-    ("what follows", 0.36, 34),
-    ("nearest to the prediction", 0.58, 34),
-    ("decoded words", 0.80, 31),
+COLUMNS = (  # of what arms answer: title, left edge and width in characters
+    ("arm", 0.0, 30),
+    ("rank", 0.21, 6),
+    ("nearest to the prediction", 0.26, 62),
+    ("decoded words", 0.66, 52),
 )
+FULL = 150  # characters in a line over the whole width
 LINE = 0.145  # inches per line of text
 
 
@@ -80,14 +82,15 @@ def retrieval(arms: Arms) -> Figure:
     }
     for panel, (key, title) in zip(panels, titles.items(), strict=True):
         for number, (name, examples) in enumerate(arms.items()):
-            ranks = examples[key]
-            recall = (ranks[:, None] <= k).mean(axis=0)
+            recall = (examples[key][:, None] <= k).mean(axis=0)
             style = ("-", "--", ":", "-.")[number // 10 % 4]
             panel.plot(k, recall, style, color=f"C{number % 10}", linewidth=1.6, label=heading_line(name))
-        if key == "rank":
-            n = len(next(iter(arms.values()))["rank"])
-            panel.plot(k, np.minimum(k / n, 1), color="0.6", linewidth=1.0, label="chance")
+        n_candidates = candidates(next(iter(arms.values())), key)
+        if n_candidates is not None:
+            chance = np.minimum(k / n_candidates[:, None], 1).mean(axis=0)
+            panel.plot(k, chance, color="0.45", linewidth=2.4, alpha=0.6, label="chance")
         panel.set(xscale="log", xlabel="k", xlim=(1, MOST_RANK), ylim=(0, 1))
+        panel.set_xticks(TICKS, map(str, TICKS))
         panel.set_title(title, fontsize=9.5)
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="y", color="0.92")
@@ -98,63 +101,157 @@ def retrieval(arms: Arms) -> Figure:
     return figure
 
 
+def candidates(examples: Examples, key: str) -> Array | None:
+    """Return among how many targets each own one is looked for, ``(n,)``; None where older examples do not say."""
+    if key == "rank":
+        return np.full(len(examples[key]), len(examples[key]))
+    return examples.get("n_in_document")
+
+
+def retrieval_in_words(arms: Arms) -> str:
+    """Return the shares at k = 1 and 5 of every arm."""
+    return " ".join(
+        f"{heading_line(name)}: own target nearest for {np.mean(e['rank'] <= 1):.1%}, among the five nearest for "
+        f"{np.mean(e['rank'] <= 5):.1%} of all windows; within the document "
+        f"{np.mean(e['rank_in_document'] <= 1):.1%} and {np.mean(e['rank_in_document'] <= 5):.1%}."
+        for name, e in arms.items()
+    )
+
+
+def moments_in_words(arms: Arms) -> str:
+    """Return how large the spreads of every arm are beside those of the targets."""
+    return " ".join(
+        f"{heading_line(name)}: the median dimension spreads {np.median(e['std_predicted'] / e['std_target']):.2g} "
+        "times as much as the targets do."
+        for name, e in arms.items()
+    )
+
+
 def heading_line(name: str) -> str:
-    """Return the name of an arm on one line."""
-    return name.replace(",", ", ")
+    """Return the name of an arm on one line, as the report writes it."""
+    return name.replace(",", ", ").replace("=", " ")
+
+
+@dataclass
+class Shown:
+    """One window with what every arm makes of it.
+
+    Args:
+        context: Its sentences, one string with a line each.
+        following: The sentence that follows.
+        answers: Arm, rank of what follows, nearest sentence and decoded words, by arm.
+    """
+
+    context: tuple[str, ...]
+    following: str
+    answers: list[tuple[str, str, str, str]]
+
+
+def shown_windows(arms: Arms) -> list[Shown]:
+    """Return the windows that are shown, each once, with the answers of all arms that kept it; none without texts."""
+    found: dict[tuple[str, ...], Shown] = {}
+    for name, examples in arms.items():
+        n = len(examples.get("shown_next", ()))
+        for row in range(n if len(arms) == 1 else min(n, SHOWN_OF_SEVERAL)):
+            context = tuple(map(str, examples["shown_context"][row])) if "shown_context" in examples else ()
+            following = str(examples["shown_next"][row])
+            shown = found.setdefault((*context, following), Shown(context, following, []))
+            words = examples.get("shown_words_scaled", examples.get("shown_words"))
+            said = "" if words is None else str(words[row])
+            rank, nearest = str(int(examples["shown_rank"][row])), str(examples["shown_nearest"][row])
+            shown.answers.append((heading_line(name), rank, nearest, said or "–"))
+    return list(found.values())
 
 
 def windows(arms: Arms) -> Figure | None:
-    """Return a few windows in words: context, what follows, what is nearest to the prediction, what is decoded."""
+    """Return a few windows in words, each context once: what follows, and below it what every arm makes of it."""
     from matplotlib.figure import Figure
 
-    shown = {
-        name: rows_of(examples, len(arms)) for name, examples in arms.items() if "shown_next" in examples
-    }
+    shown = shown_windows(arms)
     if not shown:
         return None
-    blocks = [(name, rows, [row_lines(row) for row in rows]) for name, rows in shown.items()]
-    n_lines = sum(2 + 2 * (len(arms) > 1) + sum(lines + 1 for lines in heights) for _, _, heights in blocks)
-    figure = Figure(figsize=(WIDTH, LINE * (n_lines + 1)))
+    lines = [line for window in shown for line in window_lines(window, single=len(arms) == 1)]
+    heights = [max(1 + text.count("\n") for _, text in line.cells) + line.below for line in lines]
+    figure = Figure(figsize=(WIDTH, LINE * (sum(heights) + 1)))
     axes = figure.add_axes((0.01, 0.0, 0.98, 1.0))
-    axes.set(xlim=(0, 1), ylim=(n_lines + 0.5, -0.5))
+    axes.set(xlim=(0, 1), ylim=(sum(heights) + 0.5, -0.5))
     axes.set_axis_off()
-    line = 0.0
-    for name, rows, heights in blocks:
-        if len(arms) > 1:
-            axes.text(0, line, heading_line(name), fontsize=9.5, fontweight="bold", va="top", color=INK)
-            line += 2
-        for title, left, _ in COLUMNS:
-            axes.text(left, line, title, fontsize=8.5, va="top", color=GREY)
-        line += 1.5
-        for row, height in zip(rows, heights, strict=True):
-            axes.axhline(line - 0.25, color="0.85", linewidth=0.7)
-            for (_, left, _), text in zip(COLUMNS, row, strict=True):
-                axes.text(left, line, text, fontsize=7.5, va="top", color=INK, linespacing=1.25)
-            line += height + 1
-        line += 0.5
+    at = 0.0
+    for line, height in zip(lines, heights, strict=True):
+        if line.ruled:
+            axes.axhline(at - 0.25, color="0.85", linewidth=0.7)
+        for left, text in line.cells:
+            weight = "bold" if line.bold else "normal"
+            axes.text(
+                left,
+                at,
+                text,
+                fontsize=7.5,
+                va="top",
+                color=GREY if line.soft else INK,
+                fontweight=weight,
+                linespacing=1.25,
+            )
+        at += height
     return figure
 
 
-def rows_of(examples: Examples, n_arms: int) -> list[tuple[str, ...]]:
-    """Return the wrapped texts of the windows that are shown, a row each."""
-    n = len(examples["shown_next"])
-    return [row_of(examples, row) for row in range(n if n_arms == 1 else min(n, SHOWN_OF_SEVERAL))]
+@dataclass(frozen=True)
+class Line:
+    """One row of text: cells by their left edge, and how they look.
+
+    Args:
+        cells: Left edge and wrapped text.
+        below: Free lines below it.
+        ruled: Whether a line stands above it.
+        bold: Whether it is bold.
+        soft: Whether it is grey.
+    """
+
+    cells: tuple[tuple[float, str], ...]
+    below: float = 0.4
+    ruled: bool = False
+    bold: bool = False
+    soft: bool = False
 
 
-def row_of(examples: Examples, row: int) -> tuple[str, ...]:
-    """Return the texts of one window, wrapped to their columns; the rank of what follows stands below it."""
-    context = (
-        [f"{number}. {text}" for number, text in enumerate(examples["shown_context"][row], start=1)]
-        if ("shown_context" in examples)
-        else ["(no texts)"]
+def window_lines(window: Shown, *, single: bool) -> list[Line]:
+    """Return the rows of one window: its context, what follows, and the answer of every arm."""
+    context = "\n".join(
+        textwrap.fill(f"{number}. {plain(text)}", FULL, subsequent_indent="    ")
+        for number, text in enumerate(window.context or ("(no texts)",), start=1)
     )
-    widths = [width for _, _, width in COLUMNS]
-    wrapped = "\n".join(textwrap.shorten(str(text), widths[0] * 2 - 4) for text in context)
-    follows = f"{examples['shown_next'][row]} [rank {int(examples['shown_rank'][row])}]"
-    texts = (follows, str(examples["shown_nearest"][row]), str(examples["shown_words"][row]) or "–")
-    return (
-        "\n".join(textwrap.fill(line, widths[0]) for line in wrapped.split("\n")),
-        *(textwrap.fill(plain(text), width) for text, width in zip(texts, widths[1:], strict=True)),
+    columns = [column for column in COLUMNS if not (single and column[0] == "arm")]
+    found = [
+        Line(((0.0, "context"),), below=0.2, ruled=True, soft=True),
+        Line(((0.0, context),)),
+        Line(((0.0, "what follows"),), below=0.2, soft=True),
+        Line(((0.0, textwrap.fill(plain(window.following), FULL)),), bold=True),
+        Line(tuple((left, title) for title, left, _ in columns), below=0.2, soft=True),
+    ]
+    for answer in window.answers:
+        texts = [
+            text
+            for (title, _, _), text in zip(COLUMNS, answer, strict=True)
+            if not (single and title == "arm")
+        ]
+        cells = [
+            (left, textwrap.fill(plain(text), width))
+            for (_, left, width), text in zip(columns, texts, strict=True)
+        ]
+        found.append(Line(tuple(cells)))
+    return [*found, Line(((0.0, ""),), below=0.2)]
+
+
+def windows_in_words(arms: Arms) -> str:
+    """Return the windows with all answers as text."""
+    return " ".join(
+        f"Context: {' / '.join(window.context)}. What follows: {window.following}. "
+        + " ".join(
+            f"{arm}: rank {rank}, nearest {nearest!r}, words {words}."
+            for arm, rank, nearest, words in window.answers
+        )
+        for window in shown_windows(arms)
     )
 
 
@@ -163,28 +260,30 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def row_lines(row: tuple[str, ...]) -> int:
-    """Return how many lines a row of wrapped texts takes."""
-    return max(1 + text.count("\n") for text in row)
-
-
 PICTURES = {
     "moments": Picture(
         "Moments of predictions and targets",
         "A point per dimension: above, its mean; below, its standard deviation; on the line both are the same. Spreads "
         "that lie flat at the bottom are a model that says the mean of everything.",
         moments,
+        in_words=moments_in_words,
     ),
     "retrieval": Picture(
         "Retrieval",
-        "How often the vector that follows is among the k nearest to the prediction. Within a document all candidates "
-        "have its topic, so a model that only knows the topic is near chance there.",
+        "How often the vector that follows is among the k nearest to the prediction; the thick grey line is "
+        "chance. Within a document all candidates have its topic, so a model that only knows the topic is near "
+        "chance there.",
         retrieval,
+        in_words=retrieval_in_words,
     ),
     "windows": Picture(
         "Windows in words",
-        "Validation windows: five sentences, the one that follows with its rank among all validation targets, the "
-        "sentence whose vector is nearest to the prediction, and the words that the decoder makes of it.",
+        "Validation windows, each with its five sentences and the one that follows; below it, for every arm, the "
+        "rank of what follows among all validation targets, the sentence whose vector is nearest to the "
+        "prediction, and the words that the decoder makes of it. A vector of another length decodes to other "
+        "words, so predictions are brought to the length of the corpus's vectors (in examples of older sweeps "
+        "they are not); a dash is a prediction of which no word weighs enough, as where it is much shorter.",
         windows,
+        in_words=windows_in_words,
     ),
 }

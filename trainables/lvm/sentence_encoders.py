@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 
@@ -23,6 +28,7 @@ LSA, SENTENCE_TRANSFORMERS, GTR_T5 = "lsa", "sentence-transformers", "gtr-t5"
 GTR_T5_WEIGHTS = "sentence-transformers/gtr-t5-base"
 _PACKAGES = {LSA: None, SENTENCE_TRANSFORMERS: "sentence_transformers", GTR_T5: "transformers"}
 _LISTED = f"{LSA}, {SENTENCE_TRANSFORMERS}:<name or path> and {GTR_T5}[:<path>]"
+_CONNECT_S = 5
 _MOST_TOKENS = 128  # as vec2text cuts its inputs
 _SENTENCES_AT_ONCE = 32
 
@@ -90,6 +96,8 @@ def encoder_named(name: str, sentences: Sequence[str]) -> SentenceEncoder:
     kind, _, source = name.partition(":")
     if kind == LSA:
         return fit_lsa(sentences)
+    if not Path(source or GTR_T5_WEIGHTS).exists():
+        stay_offline_without_network()
     load = load_gtr_t5 if kind == GTR_T5 else load_sentence_transformer
     try:
         return NeuralEncoder(name, load(source or GTR_T5_WEIGHTS))
@@ -100,6 +108,22 @@ def encoder_named(name: str, sentences: Sequence[str]) -> SentenceEncoder:
             f"The model of encoder {name!r} cannot be loaded: {first_line(error)}. Without a network, give the path "
             f"of a folder with its weights: --encoder {kind}:/path/to/model."
         ) from error
+
+
+def stay_offline_without_network() -> None:
+    """Tell the Hugging Face hub to look into its cache alone where its server cannot be reached.
+
+    Otherwise it asks for every file six times, a line each, for a minute. Behind a proxy nothing is tried.
+    """
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    if getproxies() or constants.HF_HUB_OFFLINE:
+        return
+    server = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((server.hostname or "", server.port or 443), timeout=_CONNECT_S).close()
+    except OSError:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        constants.HF_HUB_OFFLINE = True
 
 
 def load_sentence_transformer(source: str) -> Callable[[list[str]], Any]:

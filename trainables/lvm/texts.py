@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -80,6 +80,22 @@ def read_documents(path: Path) -> list[Document]:
     if not documents:
         raise DataError(f"{path} holds no text. {_WAY_OUT}")
     return list(documents.values())
+
+
+def distinct(documents: Sequence[Document]) -> tuple[list[Document], dict[str, str]]:
+    """Return the documents without those that repeat the sentences of an earlier one, and by their names the earlier.
+
+    Copies would stand on both sides of a split by document. Documents without sentences are kept: they give no window.
+    """
+    first: dict[tuple[str, ...], str] = {}
+    kept, repeats = [], {}
+    for document in documents:
+        earlier = first.setdefault(document.sentences, document.name) if document.sentences else document.name
+        if earlier == document.name:
+            kept.append(document)
+        else:
+            repeats[document.name] = earlier
+    return kept, repeats
 
 
 def split_sentences(text: str) -> list[str]:

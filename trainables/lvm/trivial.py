@@ -1,19 +1,10 @@
-"""Predictors that need no training, and what a decoder makes of true vectors: what a model must beat, or cannot.
-
-Imports no torch.
-"""
+"""Predictors that need no training. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from trainables.dataset import Array, Split
-
-if TYPE_CHECKING:
-    from trainables.lvm.lsa import Lsa
+from trainables.dataset import Array
 
 TRIVIAL = ("mean_vector", "context_mean", "copy_last")
 
@@ -43,26 +34,6 @@ def trivial_predictions(context: Array, mean: Array) -> dict[str, Array]:
         "context_mean": context.mean(axis=1),
         "copy_last": context[:, -1],
     }
-
-
-def baselines(splits: Mapping[str, Split], mean: Array, decoder: Lsa | None) -> dict[str, float]:
-    """Return cosine and squared error of the trivial predictors on validation and test, and decoder tests A and B.
-
-    ``raw_target`` decodes the encoder's own vectors (A), ``unit_target`` the same on the unit sphere (B); the model's
-    ``decoder_cos`` is C.
-    """
-    found = {}
-    for name in ("valid", "test"):
-        target = splits[name]["target"]
-        for predictor, said in trivial_predictions(splits[name]["context"], mean).items():
-            found[f"{predictor}/{name}/cos"] = float(cosines(said, target).mean())
-            found[f"{predictor}/{name}/mse"] = float(np.square(said - target).mean())
-        if decoder is not None:
-            for predictor, vectors in (("raw_target", target), ("unit_target", unit(target))):
-                found[f"{predictor}/{name}/decoder_cos"] = float(
-                    cosines(decoder.round_trip(vectors), vectors).mean()
-                )
-    return found
 
 
 def moment_errors(said: Array, true: Array) -> tuple[float, float]:

@@ -33,6 +33,7 @@ class SSVAE(FamilyDefaults):
     name = "ssvae"
     space = SPACE
     metrics = METRICS
+    train_metrics = ("recon", "kl_z", "kl_c", "dirichlet", "diversity", "tau", "kl_scale")
     guards = GUARDS
     pictures = PICTURES
 
