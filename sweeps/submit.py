@@ -114,7 +114,9 @@ class Cluster:
         found = [name] if name in jobs else [one for one in jobs if one.startswith(name)]
         running = [one for one in found if not jobs[one].status.is_terminal()]
         if len(running) > 1:
-            raise RefusedError(f"{name!r} begins {len(running)} jobs: {', '.join(running)}. Write more of the name.")
+            raise RefusedError(
+                f"{name!r} begins {len(running)} jobs: {', '.join(running)}. Write more of the name."
+            )
         if not found:
             known = did_you_mean(name, list(jobs))
             raise RefusedError(f"The cluster has no job {name!r}.{known} See {self.command('jobs')}.")
