@@ -92,10 +92,7 @@ def verdict_tables(table: SweepTable, findings: Sequence[Finding]) -> list[Verdi
         subject = kind_and_subject(finding)[1]
         if subject:
             by_noun.setdefault(noun_of(table, subject), []).append(finding)
-    order = (
-        *(value_text(value) for axis in table.axes for value in axis.values),
-        *map(table.label, table.cells),
-    )
+    order = tuple(value_text(value) for axis in table.axes for value in axis.values)
     return [
         VerdictTable(noun, tuple(group), order)
         for noun, group in by_noun.items()

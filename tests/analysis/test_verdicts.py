@@ -37,12 +37,12 @@ def finding(identity, verdict="supported"):
     return Finding(identity, verdict, f"What is said of {identity}.")
 
 
-def test_rows_and_columns_stand_in_the_order_of_their_first_appearance(table):
+def test_rows_stand_in_the_order_of_the_study_and_columns_in_that_of_their_first_appearance(table):
     ids = ("calibrated[vq]", "answer", "kl_anomaly[none]", "kl_anomaly[vq]", "calibrated[linear]")
     found = [finding(identity) for identity in ids]
     (shared,) = verdict_tables(table, found)
     assert shared.title == "Verdicts per latent_space"
-    assert list(shared.rows) == ["vq", "none", "linear"]
+    assert list(shared.rows) == ["none", "linear", "vq"]
     assert shared.kinds == ["calibrated", "kl_anomaly"]
     assert "calibrated" not in shared.rows["none"]
     assert [item.id for item in standing_alone(found, [shared])] == ["answer"]
@@ -50,9 +50,9 @@ def test_rows_and_columns_stand_in_the_order_of_their_first_appearance(table):
 
 def test_values_parameters_and_cells_do_not_share_a_table(table):
     rows = (
-        "vq",
         "none",
         "linear",
+        "vq",
         "latent_space",
         "globals_beta",
         "lr",
