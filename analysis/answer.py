@@ -83,8 +83,9 @@ class Answer:
 
     @property
     def lone_findings(self) -> list[Finding]:
-        """The findings that stand alone, in the order of the report; all others are in `verdict_tables`."""
-        return standing_alone(self.findings, self.verdict_tables)
+        """The findings that stand alone, those that do not apply last; all others are in `verdict_tables`."""
+        alone = standing_alone(self.findings, self.verdict_tables)
+        return sorted(alone, key=lambda finding: finding.verdict == "not applicable")
 
     @property
     def headline(self) -> str:
