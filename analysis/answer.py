@@ -85,7 +85,7 @@ class Answer:
     def lone_findings(self) -> list[Finding]:
         """The findings that stand alone, those that do not apply last; all others are in `verdict_tables`."""
         alone = standing_alone(self.findings, self.verdict_tables)
-        return sorted(alone, key=lambda finding: finding.verdict == "not applicable")
+        return sorted(alone, key=lambda finding: finding.verdict == "not_applicable")
 
     @property
     def headline(self) -> str:
