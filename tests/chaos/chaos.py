@@ -65,14 +65,14 @@ class Chaos:
 
     def spot(self) -> str:
         """Announce the end of a node, then kill it."""
-        self.nodes.notice_and_kill(index := self.draws.randrange(len(self.nodes.nodes)), deadline_s=3)
+        self.nodes.notice_and_kill(index := self.draws.randrange(len(self.nodes.nodes)), deadline_s=2)
         return f"node {index} preempted"
 
     def tracking(self) -> str:
         """Kill the tracking server and start it again some seconds later."""
         self.server.kill()
-        time.sleep(away := self.draws.uniform(1, 8))
-        self.server.start()
+        time.sleep(away := self.draws.uniform(1, 3))
+        self.server.start(wait=False)
         return f"tracking away for {away:.0f} s and a start"
 
     def slow(self) -> str:
@@ -168,6 +168,7 @@ def run_one(
     if chaos.driver.process.poll() == 1:  # a trial is left, and the driver has said so
         chaos.driver.start()
         chaos.driver.process.wait(PATIENCE_S)
+    server.wait()
     n_syncs = 0
     while "sweeps sync" in chaos.driver.log.read_text() and n_syncs < 3:  # MLflow was away at the end
         n_syncs += 1

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -107,13 +108,19 @@ class TrackingServer:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start the server, and wait until it answers."""
+    def start(self, *, wait: bool = True) -> None:
+        """Start the server, and wait until it answers unless told otherwise."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "served")]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Return when the server answers."""
+        assert self.process is not None
         wait_for(f"{self.uri}/health", self.process, self.folder / "server.log")
 
     def kill(self) -> None:
@@ -123,15 +130,21 @@ class TrackingServer:
         self.process.wait()
 
     def hang(self, seconds: float) -> None:
-        """Let the server keep connections open and answer nothing for a while."""
+        """Let the server keep connections open and answer nothing for a while, which goes by meanwhile."""
+        assert self.process is not None
         self.signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self.signal(signal.SIGCONT)
+        threading.Timer(seconds, wake, [self.process.pid]).start()
 
     def signal(self, number: int) -> None:
         """Send a signal to the server and its workers."""
         assert self.process is not None
         os.killpg(self.process.pid, number)
+
+
+def wake(group: int) -> None:
+    """Let a process group go on, if it is still there."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGCONT)
 
 
 class Driver:
