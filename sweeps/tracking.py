@@ -194,7 +194,7 @@ class MlflowStore:
             by_trial.setdefault(run.data.tags["trial_id"], []).append(run)
         kept = {trial: self._one_of(runs) for trial, runs in by_trial.items()}
         for run in kept.values():
-            if run.data.tags[PARENT] != self.parent.run_id:  # it came late, below a double
+            if run.data.tags.get(PARENT) != self.parent.run_id:  # it came late, below a double
                 self.client.set_tag(run.info.run_id, PARENT, self.parent.run_id)
         return {trial: run_of(run) for trial, run in kept.items()}
 
@@ -262,10 +262,11 @@ class MlflowStore:
             self.client.log_batch(run.run_id, metrics=metrics[:METRICS_PER_BATCH])
             del metrics[:METRICS_PER_BATCH]
         if row.state not in RUN_STATUS:
-            self.client.log_batch(run.run_id, metrics=metrics, params=params)
-            if run.status != "RUNNING":
-                self._reopen(run)
-                self.children[row.trial_id] = run._replace(status="RUNNING")
+            again = (
+                [RunTag("state", "running")] if run.state != "running" else []
+            )  # a failed trial is trained again
+            self.client.log_batch(run.run_id, metrics=metrics, params=params, tags=again)
+            self.children[row.trial_id] = self._reopened(run)._replace(state="running")
             return
         self._log_files(run.run_id, pending.folder)
         run = self._end(run, RUN_STATUS[row.state], pending.epochs[-1].time_ms if pending.epochs else None)
@@ -293,14 +294,14 @@ class MlflowStore:
             self._written.add(made.info.run_id)
         return self.children[row.trial_id]
 
-    def _reopen(self, run: Run) -> None:
-        self.client.update_run(run.run_id, status="RUNNING")
+    def _reopened(self, run: Run) -> Run:
+        if run.status != "RUNNING":
+            self.client.update_run(run.run_id, status="RUNNING")
+        return run._replace(status="RUNNING")
 
     def reopen(self) -> None:
         """Say that the sweep is under way."""
-        if self.parent.status != "RUNNING":
-            self._reopen(self.parent)
-            self.parent = self.parent._replace(status="RUNNING")
+        self.parent = self._reopened(self.parent)
 
     def interrupt(self) -> None:
         """Say of what is not finished that nobody works at it; it may go on later, in the same runs."""

@@ -282,10 +282,13 @@ def test_what_no_driver_works_at_is_not_shown_as_running_and_goes_on_in_the_same
     store.push(Pending(ROW, EPOCHS[:2]))
     store = store_in(tmp_path)
     assert (store.parent.status, store.children["t1"].status) == ("RUNNING", "RUNNING")
+    store.push(Pending(replace(ENDED, state="failed", error="it broke"), EPOCHS))
+    store.push(Pending(ROW, EPOCHS))  # it is trained again
+    store.interrupt()
+    assert store_in(tmp_path).children["t1"][1:3] == ("running", "KILLED")
     store.push(Pending(ENDED, EPOCHS))
-    store.client.update_run(
-        store.children["t1"].run_id, status="RUNNING"
-    )  # a late answer to what was asked before
+    late = {"status": "RUNNING"}  # what was asked before, and is carried out now
+    store.client.update_run(store.children["t1"].run_id, **late)
     assert store_in(tmp_path).is_behind(ENDED)
 
 
