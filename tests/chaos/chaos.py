@@ -52,10 +52,10 @@ class Chaos:
 
     def worker(self) -> str:
         """Kill a process that trains."""
-        workers = self.nodes.workers()
-        if not workers:
-            return "worker: none there"
-        self.draws.choice(workers).kill()
+        while not (workers := self.nodes.workers()) and self.driver.runs:
+            time.sleep(0.1)  # between two starts of the driver nobody trains
+        if workers:
+            self.draws.choice(workers).kill()
         return "worker killed"
 
     def raylet(self) -> str:
