@@ -6,13 +6,12 @@ started. Nothing heavy is imported at module level: ``sweeps --help`` answers at
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -34,13 +33,9 @@ from sweeps.options import (
 from sweeps.sealed import open_sealed
 from sweeps.study import Study
 from sweeps.study_files import load_study, study_names
-
-if TYPE_CHECKING:  # imported where it is used: the command line must answer at once
-    from rich.console import Console
-
+from sweeps.terminal import console, print_json
 
 UNFINISHED, REFUSED = 1, 2
-PLAIN_WIDTH = 140
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -334,19 +329,6 @@ def doctor(out: Path, tracking_uri: str | None, as_json: bool) -> int:
         for check in found:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
     return 0 if all(check.ok for check in found) else REFUSED
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Return a rich console; plain text, unwrapped, when its output is not a terminal."""
-    from rich.console import Console
-
-    found = Console(stderr=stderr)
-    return found if found.is_terminal else Console(stderr=stderr, width=PLAIN_WIDTH)
-
-
-def print_json(content: Any) -> None:
-    """Print one JSON value."""
-    click.echo(json.dumps(content, indent=2, default=str))
 
 
 def run_cli(arguments: Sequence[str], study: Study | None = None) -> int:

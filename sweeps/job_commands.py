@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,10 +21,9 @@ from sweeps.options import (
     uri_option,
 )
 from sweeps.study_files import is_path, load_study
+from sweeps.terminal import console, print_json
 
 if TYPE_CHECKING:  # imported where it is used: the command line must answer at once
-    from ray.job_submission import JobDetails
-
     from sweeps.submit import Cluster, Job
 
 INTERRUPTED = 130
@@ -67,7 +65,7 @@ def submit(context: click.Context, /, study: str, **options: Any) -> int:
     sweeps submit compare_globals_heads --address http://head:8265 --out s3://bucket/results
     sweeps submit my_study.py --out /shared/results --gpus-per-trial 0.25 --env MLFLOW_TRACKING_PASSWORD
     """
-    from sweeps.submit import connect
+    from sweeps.submit import connect, row_of
     from sweeps.upload import files_of_job, lay_out, refuse_too_large
 
     job = job_of(context, study, options)
@@ -79,7 +77,7 @@ def submit(context: click.Context, /, study: str, **options: Any) -> int:
         name = cluster.submit(job, Path(folder))
     click.echo(f"Job {name} is submitted.", err=options["as_json"])
     if options["no_wait"]:
-        return show_job(cluster.client.get_job_info(name), options["as_json"])
+        return show_job(row_of(cluster.client.get_job_info(name)), options["as_json"])
     return followed(cluster, name, options["as_json"])
 
 
@@ -101,12 +99,12 @@ def jobs(job: str | None, address: str | None, follow: bool, as_json: bool) -> i
 
     cluster = connect(address)
     if job is None:
-        return show_rows([row_of(one) for one in cluster.jobs()], as_json)
+        return show_jobs([row_of(one) for one in cluster.jobs()], as_json)
     name = cluster.find(job)
     if follow:
         return followed(cluster, name, as_json)
     click.echo(cluster.log_tail(name), err=as_json)
-    return show_job(cluster.client.get_job_info(name), as_json)
+    return show_job(row_of(cluster.client.get_job_info(name)), as_json)
 
 
 @click.command()
@@ -122,17 +120,18 @@ def stop(job: str, address: str | None, as_json: bool) -> int:
     sweeps stop compare_globals_heads --address http://head:8265
     sweeps stop compare_globals_heads-7f3a2c91d0-1
     """
-    from sweeps.submit import connect
+    from sweeps.submit import connect, row_of
 
     cluster = connect(address)
     name = cluster.find(job)
     details = cluster.stop(name)
     click.echo(cluster.log_tail(name), err=as_json)
-    return show_job(details, as_json)
+    return show_job(row_of(details), as_json)
 
 
 def job_of(context: click.Context, study: str, options: dict[str, Any]) -> Job:
     """Return the job that the options of `submit` ask for; all that can be refused here is refused here."""
+    from sweeps.access import without_login
     from sweeps.plan import digest
     from sweeps.storage import refuse_login
     from sweeps.submit import Job
@@ -140,6 +139,8 @@ def job_of(context: click.Context, study: str, options: dict[str, Any]) -> Job:
 
     out, data = options["out"], options["data_root"]
     refuse_login(out)
+    if options["tracking_uri"]:
+        context.params["tracking_uri"] = without_login(options["tracking_uri"], os.environ)
     for option, place in (("--out", out), ("--data", data)):
         if place is not None and "://" not in str(place) and not Path(place).is_absolute():
             raise RefusedError(
@@ -164,16 +165,11 @@ def job_of(context: click.Context, study: str, options: dict[str, Any]) -> Job:
 def given_options(context: click.Context) -> Iterator[str]:
     """Yield the options of the command line that are the sweep's, as its job shall be given them."""
     for param in context.command.params:
-        source = context.get_parameter_source(str(param.name))
-        if (
-            not isinstance(param, click.Option)
-            or param.name in OWN_OPTIONS
-            or source != ParameterSource.COMMANDLINE
-        ):
-            continue
-        value = context.params[str(param.name)]
-        for one in value if param.multiple else [value]:
-            yield from (param.opts[0], "=".join(one) if isinstance(one, tuple) else str(one))
+        given = context.get_parameter_source(str(param.name)) == ParameterSource.COMMANDLINE
+        if isinstance(param, click.Option) and given and param.name not in OWN_OPTIONS:
+            value = context.params[str(param.name)]
+            for one in value if param.multiple else [value]:
+                yield from (param.opts[0], "=".join(one) if isinstance(one, tuple) else str(one))
 
 
 def sealed(names: Sequence[str]) -> str | None:
@@ -182,25 +178,25 @@ def sealed(names: Sequence[str]) -> str | None:
     Raises:
         RefusedError: If one is not set here, or there is no token to seal them with.
     """
-    from sweeps.sealed import cluster_token, seal
+    from sweeps.sealed import find_token, seal, with_token
 
     unset = [name for name in names if name not in os.environ]
     if unset:
         raise RefusedError(
             f"--env {unset[0]}: there is no such variable here. Export it first; give its name alone."
         )
-    token = cluster_token()
-    if names and token is None:
+    token = find_token() if with_token() else ""
+    if names and not token:
         raise RefusedError(
             "--env needs a cluster with a token (RAY_AUTH_MODE=token), for Ray shows a job's environment to everybody "
             "who asks. Without one set the variables on the nodes; see deploy/README.md."
         )
-    return seal({name: os.environ[name] for name in names}, str(token)) if names else None
+    return seal({name: os.environ[name] for name in names}, token) if names else None
 
 
 def followed(cluster: Cluster, name: str, as_json: bool) -> int:
     """Show a job's log until it ends, and return the exit status of its sweep."""
-    from sweeps.submit import ailment, exit_status
+    from sweeps.submit import ailment, exit_status, row_of
 
     try:
         details = cluster.follow(name, lambda text: click.echo(text, nl=False, err=as_json))
@@ -211,32 +207,28 @@ def followed(cluster: Cluster, name: str, as_json: bool) -> int:
     problem = ailment(details, cluster.log_tail(name))
     if problem:
         click.echo(f"sweeps: {problem}", err=True)
-    show_job(details, as_json)
+    show_job(row_of(details), as_json)
     return exit_status(details)
 
 
-def show_job(details: JobDetails, as_json: bool) -> int:
+def show_job(row: dict[str, Any], as_json: bool) -> int:
     """Print how a job is doing; return 0."""
-    from sweeps.submit import row_of
-
-    row = row_of(details)
     if as_json:
-        click.echo(json.dumps(row, indent=2))
+        print_json(row)
     else:
         ended = "" if row["exit"] is None else f", exit status {row['exit']}"
         click.echo(f"Job {row['job']}: {row['state'].lower()}{ended}. Results: {row['out']}")
     return 0
 
 
-def show_rows(rows: list[dict[str, Any]], as_json: bool) -> int:
+def show_jobs(rows: list[dict[str, Any]], as_json: bool) -> int:
     """Print jobs as a table; return 0."""
-    from sweeps.commands import console
     from sweeps.status import table_of
 
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
-    elif rows:
-        console().print(table_of(rows))
+        print_json(rows)
     else:
-        click.echo("The cluster has no sweeps. Send one with `sweeps submit`.")
+        console().print(
+            table_of(rows) if rows else "The cluster has no sweeps. Send one with `sweeps submit`."
+        )
     return 0

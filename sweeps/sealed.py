@@ -21,15 +21,18 @@ OPENER = "sweeps.sealed.open_sealed"  # what Ray calls in every worker of the jo
 SALT_BYTES = 16
 
 
-def cluster_token() -> str | None:
-    """Return the token of the cluster as Ray finds it, None when Ray is not to use one."""
-    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
-        return None
+def with_token() -> bool:
+    """Return whether Ray is to use a token."""
+    return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
+
+
+def find_token() -> str:
+    """Return the token of the cluster, from where Ray takes it; empty when there is none."""
     token = os.environ.get("RAY_AUTH_TOKEN", "")
     if not token:
         path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
         token = path.read_text() if path.is_file() else ""
-    return token.strip() or None
+    return token.strip()
 
 
 def seal(variables: Mapping[str, str], token: str) -> str:
@@ -54,7 +57,7 @@ def open_sealed() -> None:
 
     salt, _, text = sealed.partition(".")
     try:
-        key = key_of(cluster_token() or "", base64.urlsafe_b64decode(salt))
+        key = key_of(find_token(), base64.urlsafe_b64decode(salt))
         os.environ.update(json.loads(Fernet(key).decrypt(text.encode())))
     except (InvalidToken, ValueError):
         raise RefusedError(

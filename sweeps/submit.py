@@ -198,9 +198,12 @@ class Cluster:
         """End a job as Ctrl-C would, wait for its end, and return how it ended.
 
         Raises:
-            RefusedError: If it is still there when the time for it is over.
+            RefusedError: If the cluster cannot end it, or it is still there when the time for it is over.
         """
-        self.client.stop_job(name)
+        try:
+            self.client.stop_job(name)
+        except RuntimeError as error:
+            raise RefusedError(f"The cluster does not end job {name} now: {first_line(error)}") from error
         until = time.monotonic() + STOP_S + ANSWER_S
         while not (details := self.client.get_job_info(name)).status.is_terminal():
             if time.monotonic() > until:
@@ -210,7 +213,10 @@ class Cluster:
 
     def log_tail(self, name: str) -> str:
         """Return the last lines of a job's log."""
-        return "\n".join(self.client.get_job_logs(name).splitlines()[-TAIL_LINES:])
+        try:
+            return "\n".join(self.client.get_job_logs(name).splitlines()[-TAIL_LINES:])
+        except RuntimeError as error:  # its node is gone
+            return f"The log of {name} is out of reach: {first_line(error)}"
 
 
 def connect(given: str | None) -> Cluster:
@@ -243,13 +249,13 @@ def asking(address: str, call: Callable[[], Answer]) -> Answer:
         return call()
     except AuthenticationError as error:
         raise RefusedError(
-            f"The cluster at {address} does not let you in: {first_line(error).split('. ')[0]}. "
+            f"The cluster at {address} does not let you in: {str(error).splitlines()[0].split('. ')[0]}. "
             "Set RAY_AUTH_MODE=token and its token by RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token."
         ) from error
     except (OSError, RuntimeError, ValueError) as error:
         raise RefusedError(
-            f"No Ray cluster answers at {address}: {first_line(error)}. Give the address of its dashboard, such as "
-            "http://HEAD:8265, by --address or RAY_API_SERVER_ADDRESS."
+            f"No Ray cluster answers at {address}: {first_line(error).rstrip('.')}. Give the address of its dashboard, "
+            "such as http://HEAD:8265, by --address or RAY_API_SERVER_ADDRESS."
         ) from error
 
 

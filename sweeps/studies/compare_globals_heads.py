@@ -4,7 +4,7 @@
 Expected: globals improve strongly from beta 0 to 1 and hardly from 1 to 10; vq rebuilds tokens worst.
 
 Run:     sweeps run compare_globals_heads
-Cluster: ray submit cluster.yaml sweeps/studies/compare_globals_heads.py
+Cluster: ray submit cluster.yaml sweeps/studies/compare_globals_heads.py -- --out s3://bucket/results
 """
 
 from sweeps.__main__ import main

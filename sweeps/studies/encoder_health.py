@@ -12,8 +12,8 @@ budget. The objective is what is learnt of them; nothing unseen is solved at thi
 Expected: unknown; the report ranks the hypotheses by evidence, each with its fix.
 
 Run:     sweeps run encoder_health
-Cluster: ray submit cluster.yaml sweeps/studies/encoder_health.py --gpus-per-trial 1 --epochs 500 \
-             --set preset=trm --set side=30 --set n_puzzles=0 --set augment=True
+Cluster: ray submit cluster.yaml sweeps/studies/encoder_health.py -- --out s3://bucket/results \
+             --gpus-per-trial 1 --epochs 500 --set preset=trm --set side=30 --set n_puzzles=0 --set augment=True
 """
 
 from sweeps.__main__ import main

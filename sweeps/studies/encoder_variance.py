@@ -7,8 +7,8 @@ of that encoder ever learnt; here it stands beside one that learns.
 Expected: the detached encoder keeps the diversity of its initial weights; a variance alone says nothing about use.
 
 Run:     sweeps run encoder_variance
-Cluster: ray submit cluster.yaml sweeps/studies/encoder_variance.py --gpus-per-trial 1 --epochs 50 \
-             --set preset=trm --set side=30 --set augment=True --set passes_per_epoch=100
+Cluster: ray submit cluster.yaml sweeps/studies/encoder_variance.py -- --out s3://bucket/results \
+             --gpus-per-trial 1 --epochs 50 --set preset=trm --set side=30 --set augment=True --set passes_per_epoch=100
 """
 
 from sweeps.__main__ import main

@@ -4,7 +4,7 @@ With 32 numbers for a handful of inputs there is no bottleneck, and a trade-off 
 108 trials (36 cells x 3 seeds), about 20 minutes on two CPU cores.
 
 Run:     sweeps run globals_latent_dim
-Cluster: ray submit cluster.yaml sweeps/studies/globals_latent_dim.py
+Cluster: ray submit cluster.yaml sweeps/studies/globals_latent_dim.py -- --out s3://bucket/results
 """
 
 from sweeps.__main__ import main

@@ -10,8 +10,8 @@ Expected: more weight, more noise within a puzzle; too much, and nothing is left
 Run:     sweeps run kl_weight
          sweeps run kl_weight --set encoder_type=hybrid_variational
          sweeps run kl_weight --set side=10 --set augment=True --epochs 50
-Cluster: ray submit cluster.yaml sweeps/studies/kl_weight.py --gpus-per-trial 1 --epochs 50 \
-             --set preset=trm --set side=30 --set augment=True --set passes_per_epoch=100
+Cluster: ray submit cluster.yaml sweeps/studies/kl_weight.py -- --out s3://bucket/results \
+             --gpus-per-trial 1 --epochs 50 --set preset=trm --set side=30 --set augment=True --set passes_per_epoch=100
 """
 
 from sweeps.__main__ import main

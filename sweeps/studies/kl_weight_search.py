@@ -6,7 +6,7 @@ A trial whose encoder gets no gradient, or says the same of every puzzle, is end
 Expected: weights under 1e-3; larger ones collapse.
 
 Run:     sweeps run kl_weight_search
-Cluster: ray submit cluster.yaml sweeps/studies/kl_weight_search.py
+Cluster: ray submit cluster.yaml sweeps/studies/kl_weight_search.py -- --out s3://bucket/results
 """
 
 from sweeps.__main__ import main

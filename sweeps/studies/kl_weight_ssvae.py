@@ -5,7 +5,7 @@ Expected: at 5 the latent dies (posterior collapse); at 0.01 it explains what co
 moves the edge and not the order.
 
 Run:     sweeps run kl_weight_ssvae
-Cluster: ray submit cluster.yaml sweeps/studies/kl_weight_ssvae.py
+Cluster: ray submit cluster.yaml sweeps/studies/kl_weight_ssvae.py -- --out s3://bucket/results
 """
 
 from sweeps.__main__ import main

@@ -9,8 +9,8 @@ Expected: unknown; the authors' later record refuted the note's own explanation.
 
 Run:     sweeps run lvm_fix
          sweeps run lvm_fix --data my_windows.npz
-Cluster: ray submit cluster.yaml sweeps/studies/lvm_fix.py --gpus-per-trial 0.25 --data windows.parquet \
-             --set preset=note
+Cluster: ray submit cluster.yaml sweeps/studies/lvm_fix.py -- --out /shared/results \
+             --gpus-per-trial 0.25 --data /shared/windows.parquet --set preset=note
 """
 
 from sweeps.__main__ import main

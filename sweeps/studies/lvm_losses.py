@@ -10,8 +10,8 @@ of its context is the question.
 
 Run:     sweeps run lvm_losses
          sweeps run lvm_losses --data my_windows.npz
-Cluster: ray submit cluster.yaml sweeps/studies/lvm_losses.py --gpus-per-trial 0.25 --data windows.parquet \
-             --set preset=note
+Cluster: ray submit cluster.yaml sweeps/studies/lvm_losses.py -- --out /shared/results \
+             --gpus-per-trial 0.25 --data /shared/windows.parquet --set preset=note
 """
 
 from sweeps.__main__ import main

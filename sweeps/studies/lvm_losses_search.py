@@ -6,7 +6,8 @@ trivial predictor and the error of the predictions' moments. The report shows th
 Expected: moments are matched at a weight far above the note's 0.001, at little cost.
 
 Run:     sweeps run lvm_losses_search
-Cluster: ray submit cluster.yaml sweeps/studies/lvm_losses_search.py --gpus-per-trial 0.25 --data windows.parquet
+Cluster: ray submit cluster.yaml sweeps/studies/lvm_losses_search.py -- --out /shared/results \
+             --gpus-per-trial 0.25 --data /shared/windows.parquet
 """
 
 from sweeps.__main__ import main

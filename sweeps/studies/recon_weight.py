@@ -8,7 +8,7 @@ Expected: for the likelihood forms a recon_weight near the ELBO's, kl_weight nea
 
 Run:     sweeps run recon_weight
          sweeps run recon_weight --set arm=nll,beta_nll --max-trials 100
-Cluster: ray submit cluster.yaml sweeps/studies/recon_weight.py
+Cluster: ray submit cluster.yaml sweeps/studies/recon_weight.py -- --out s3://bucket/results
 """
 
 from sweeps.__main__ import main

@@ -8,7 +8,8 @@ Expected: in the literal arm sigma stands at sigma_max for every image, where it
 explains what components should; no option touches that. The sigmoid head with the per-pixel likelihood does.
 
 Run:     sweeps run recon_weight_baseline_vs_heteroscedastic
-Cluster: ray submit cluster.yaml sweeps/studies/recon_weight_baseline_vs_heteroscedastic.py
+Cluster: ray submit cluster.yaml sweeps/studies/recon_weight_baseline_vs_heteroscedastic.py -- \
+             --out s3://bucket/results
 """
 
 from sweeps.__main__ import main

@@ -6,7 +6,7 @@ Expected: recon_weight and kl_weight matter only through their ratio, and the be
 
 Run:     sweeps run recon_weight_elbo
          sweeps run recon_weight_elbo --sampler random --seeds 1 --max-trials 200
-Cluster: ray submit cluster.yaml sweeps/studies/recon_weight_elbo.py
+Cluster: ray submit cluster.yaml sweeps/studies/recon_weight_elbo.py -- --out s3://bucket/results
 """
 
 from sweeps.__main__ import main

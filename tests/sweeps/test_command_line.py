@@ -208,7 +208,18 @@ def test_a_cluster_that_died_is_not_waited_for(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "verb", [["run"], ["plan"], ["probe"], ["promote"], ["data", "check"], ["data", "extract", "lvm"]]
+    "verb",
+    [
+        ["run"],
+        ["plan"],
+        ["probe"],
+        ["promote"],
+        ["submit"],
+        ["jobs"],
+        ["stop"],
+        ["data", "check"],
+        ["data", "extract", "lvm"],
+    ],
 )
 def test_help_shows_examples_on_lines_of_their_own(verb, tmp_path):
     shown = sweeps(*verb, "--help", cwd=tmp_path).stdout.splitlines()
