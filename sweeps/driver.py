@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import math
 import os
 import signal
 import socket
@@ -170,10 +169,11 @@ def train_all(
     study = writer.plan.study
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if study.search else PENDING_OF_A_GRID
     scheduler = scheduler_of(writer.plan, earlier) if study.scheduler else InOrder()
-    queue, started = TrialQueue(source, writer, options), time.monotonic()
-    while (left_s := (options.time_budget_s or math.inf) - (time.monotonic() - started)) > 0:
+    queue = TrialQueue(source, writer, options)
+    budget = None if options.time_budget_s is None else TimeBudget(options.time_budget_s)
+    while True:
         with tempfile.TemporaryDirectory(prefix="sweeps_tune_") as scratch, own_interrupts():
-            tuner(queue, left_s, (references, scheduler, scratch)).fit()
+            tuner(queue, budget, (references, scheduler, scratch)).fit()
         if queue.finished or writer.n_ended < queue.n_handed:  # the latter when time is up, or by Ctrl-C
             return
         writer.writer.compact()
@@ -335,13 +335,13 @@ def wanted(options: RunOptions) -> dict[str, float]:
 
 
 def tuner(
-    queue: TrialQueue, left_s: float, session: tuple[dict[str, ray.ObjectRef], InOrder, str]
+    queue: TrialQueue, budget: TimeBudget | None, session: tuple[dict[str, ray.ObjectRef], InOrder, str]
 ) -> tune.Tuner:
     """Return the Tuner of one round, with resident actors and none of Tune's own loggers.
 
     Args:
         queue: Supplies the trials.
-        left_s: Seconds after which no further epoch is waited for, infinite for no limit.
+        budget: The time that all rounds have, None for no limit.
         session: References to the data by key, the scheduler, and a folder for Tune's own files.
     """
     from trainables.ray_trainable import TrialTrainable
@@ -365,7 +365,7 @@ def tuner(
         run_config=tune.RunConfig(
             name=queue.writer.plan.sweep_id,
             storage_path=scratch,
-            stop=queue.budget,
+            stop=budget,
             callbacks=[ResultCallback(queue.writer, queue.source)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=options.max_failures),

@@ -1,4 +1,4 @@
-"""In which order trials start, and which points of a search end early: one scheduler per grid point, none for finalists.
+"""Schedulers: trials start in their order, and unpromising points of a search end early, finalists never.
 
 Ray Tune's schedulers compare all trials they see. Here every grid point is compared with itself, the
 finalists' further seeds are left alone, and what an earlier start has recorded is shown to the scheduler

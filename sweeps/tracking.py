@@ -183,20 +183,23 @@ class MlflowStore:
         return run_of(self.client.create_run(self.experiment_id, tags=tags, run_name=f"sweep {sweep_id}"))
 
     def _children(self) -> dict[str, Run]:
-        by_trial: dict[str, list[Any]] = {}
+        children: dict[str, Run] = {}  # and not what MLflow gives, 10 KB each
+        doubles: dict[str, list[Any]] = {}
         for run in self._search(children_of(self.parent.run_id)):
-            by_trial.setdefault(run.data.tags["trial_id"], []).append(run)
-        return {trial: self._one_of(runs) for trial, runs in by_trial.items()}
+            if children.setdefault(run.data.tags["trial_id"], found := run_of(run)) is not found:
+                doubles.setdefault(run.data.tags["trial_id"], []).append(run)
+        for trial, runs in doubles.items():
+            children[trial] = self._one_of([self.client.get_run(children[trial].run_id), *runs])
+        return children
 
-    def _search(self, query: str) -> list[Any]:
-        found: list[Any] = []
+    def _search(self, query: str) -> Iterator[Any]:
         token: str | None = None
         while True:
             page = self.client.search_runs([self.experiment_id], query, max_results=1000, page_token=token)
-            found += page
+            yield from page
             token = page.token
             if not token:
-                return found
+                return
 
     def _one_of(self, runs: list[Any]) -> Run:
         """Return the run that was written to, and take away its doubles, which nobody has."""
@@ -208,7 +211,7 @@ class MlflowStore:
 
     def _content(self, run: Any) -> tuple[int, str]:
         """Return how much was written to a run, or below it; the id makes the choice between two the same always."""
-        n_below = len(self._search(children_of(run.info.run_id)))
+        n_below = sum(1 for _ in self._search(children_of(run.info.run_id)))
         return len(run.data.metrics) + len(run.data.params) + n_below, run.info.run_id
 
     def _take_away(self, run: Any) -> None:
@@ -234,12 +237,17 @@ class MlflowStore:
     def push(self, pending: Pending) -> None:
         """Send what a trial has: its run if it is new, its epochs, and its end with the files of its folder.
 
-        The tag ``state`` is written last: a run that has it has everything, and one without is sent again.
+        MLflow's own status is written last: a run that is ended has everything, and another is sent again. A trial
+        that ended before anything of it was sent, as short ones do, takes no call for its tags.
         """
         from mlflow.entities import Metric, Param, RunTag
 
-        row = pending.row
-        run = self._child(row, pending.epochs)
+        row, is_ended = pending.row, pending.row.state in RUN_STATUS
+        tags = {"state": "running"}
+        if is_ended:
+            tags = {"wall_s": f"{row.wall_s:.3f}", **told_error(row, pending.folder), "state": row.state}
+        is_new = row.trial_id not in self.children
+        run = self._child(row, pending.epochs, tags)
         metrics = [
             Metric(name, value, epoch.time_ms, epoch.epoch)
             for epoch in pending.epochs
@@ -250,29 +258,26 @@ class MlflowStore:
         while len(metrics) > METRICS_PER_BATCH:
             self.client.log_batch(run.run_id, metrics=metrics[:METRICS_PER_BATCH])
             del metrics[:METRICS_PER_BATCH]
-        if row.state not in RUN_STATUS:
+        if not is_ended:
             self.client.log_batch(run.run_id, metrics=metrics, params=params)
             if run.status != "RUNNING":
                 self._reopen(run)
                 self.children[row.trial_id] = run._replace(status="RUNNING")
             return
         self._log_files(run.run_id, pending.folder)
+        run_tags = [] if is_new else [RunTag(name, value) for name, value in tags.items()]
+        self.client.log_batch(run.run_id, metrics=metrics, params=params, tags=run_tags)
         run = self._end(run, RUN_STATUS[row.state], pending.epochs[-1].time_ms if pending.epochs else None)
-        tags = {"wall_s": f"{row.wall_s:.3f}", **told_error(row, pending.folder), "state": row.state}
-        run_tags = [RunTag(name, value) for name, value in tags.items()]
-        self.client.log_batch(
-            run.run_id, metrics=metrics, params=params, tags=run_tags
-        )  # stored in this order
         self.children[row.trial_id] = run._replace(state=row.state)
 
-    def _child(self, row: TrialRow, epochs: list[EpochRow]) -> Run:
+    def _child(self, row: TrialRow, epochs: list[EpochRow], further: dict[str, str]) -> Run:
         if row.trial_id not in self.children:
             tags = {
                 "kind": "trial",
                 "mlflow.parentRunId": self.parent.run_id,
                 "trial_id": row.trial_id,
                 "cell": row.cell,
-                "state": "running",
+                **further,
             }
             started = epochs[0].time_ms if epochs else None
             name = f"{row.cell} seed {row.seed}"
