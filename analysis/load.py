@@ -317,19 +317,15 @@ def rebuild_records(client: Any, parent: Any, sweep_id: str) -> Records:
 
 
 def child_row(run: Any, swept: dict[str, Value]) -> TrialRow:
-    """Return the row of one child run; its state is the tag ``state``, else what MLflow says of the run.
-
-    A run that is under way, or whose push was cut short, has no other state yet.
-    """
-    ended = {"FINISHED": "complete", "FAILED": "failed", "KILLED": "failed"}
-    said = run.data.tags.get("state", ended.get(run.info.status, run.info.status))
+    """Return the row of one child run; its state is the tag ``state``, else what MLflow says of the run."""
+    finished = {"FINISHED": "complete", "FAILED": "failed", "KILLED": "failed", "RUNNING": "running"}
     cell = ",".join(f"{name}={value_text(value)}" for name, value in swept.items())
     return TrialRow(
         trial_id=run.data.tags.get("trial_id", run.info.run_id),
         cell=run.data.tags.get("cell", cell),
         swept=swept,
         seed=int(float(run.data.params.get("seed", 0))),
-        state="running" if run.info.status == "RUNNING" else said,
+        state=run.data.tags.get("state", finished.get(run.info.status, run.info.status)),
         mlflow_run_id=run.info.run_id,
     )
 

@@ -237,17 +237,12 @@ class MlflowStore:
     def push(self, pending: Pending) -> None:
         """Send what a trial has: its run if it is new, its epochs, and its end with the files of its folder.
 
-        MLflow's own status is written last: a run that is ended has everything, and another is sent again. A trial
-        that ended before anything of it was sent, as short ones do, takes no call for its tags.
+        The tag ``state`` is written last: a run that has it has everything, and one without is sent again.
         """
         from mlflow.entities import Metric, Param, RunTag
 
-        row, is_ended = pending.row, pending.row.state in RUN_STATUS
-        tags = {"state": "running"}
-        if is_ended:
-            tags = {"wall_s": f"{row.wall_s:.3f}", **told_error(row, pending.folder), "state": row.state}
-        is_new = row.trial_id not in self.children
-        run = self._child(row, pending.epochs, tags)
+        row = pending.row
+        run = self._child(row, pending.epochs)
         metrics = [
             Metric(name, value, epoch.time_ms, epoch.epoch)
             for epoch in pending.epochs
@@ -258,26 +253,29 @@ class MlflowStore:
         while len(metrics) > METRICS_PER_BATCH:
             self.client.log_batch(run.run_id, metrics=metrics[:METRICS_PER_BATCH])
             del metrics[:METRICS_PER_BATCH]
-        if not is_ended:
+        if row.state not in RUN_STATUS:
             self.client.log_batch(run.run_id, metrics=metrics, params=params)
             if run.status != "RUNNING":
                 self._reopen(run)
                 self.children[row.trial_id] = run._replace(status="RUNNING")
             return
         self._log_files(run.run_id, pending.folder)
-        run_tags = [] if is_new else [RunTag(name, value) for name, value in tags.items()]
-        self.client.log_batch(run.run_id, metrics=metrics, params=params, tags=run_tags)
         run = self._end(run, RUN_STATUS[row.state], pending.epochs[-1].time_ms if pending.epochs else None)
+        tags = {"wall_s": f"{row.wall_s:.3f}", **told_error(row, pending.folder), "state": row.state}
+        run_tags = [RunTag(name, value) for name, value in tags.items()]
+        self.client.log_batch(
+            run.run_id, metrics=metrics, params=params, tags=run_tags
+        )  # stored in this order
         self.children[row.trial_id] = run._replace(state=row.state)
 
-    def _child(self, row: TrialRow, epochs: list[EpochRow], further: dict[str, str]) -> Run:
+    def _child(self, row: TrialRow, epochs: list[EpochRow]) -> Run:
         if row.trial_id not in self.children:
             tags = {
                 "kind": "trial",
                 "mlflow.parentRunId": self.parent.run_id,
                 "trial_id": row.trial_id,
                 "cell": row.cell,
-                **further,
+                "state": "running",
             }
             started = epochs[0].time_ms if epochs else None
             name = f"{row.cell} seed {row.seed}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Trivial(FamilyDefaults):
             **training_space(batch_size=ROWS, lr=0.1, grad_every=0),
         }
     )
-    metrics = {"rec_target": Metric("min", True, "squared distance to the target")}
+    metrics: ClassVar = {"rec_target": Metric("min", True, "squared distance to the target")}
 
     def fingerprint(self, params: Params, root: Path | None) -> str:
         """Return a constant: the data are constant."""
@@ -71,9 +71,7 @@ class Trivial(FamilyDefaults):
         """Return the distance to the target."""
         return {"rec_target": float((model.only(split["x"]) - params["target"]).square().mean())}
 
-    def examples(
-        self, model: nn.Module, state: State, dataset: Dataset, params: Params
-    ) -> dict[str, Any]:
+    def examples(self, model: nn.Module, state: State, dataset: Dataset, params: Params) -> dict[str, Any]:
         """Return the parameter."""
         return {"only": model.only.weight.detach().numpy()}
 
