@@ -9,13 +9,15 @@ from types import ModuleType
 from typing import Any
 
 from analysis import guards, search, search_findings
-from analysis.cells import OPTIONAL_COUNTS, Cell, summarise
+from analysis.cells import Cell, shown_counts, summarise
 from analysis.effects import Contrast, Effect, estimate, own_error_rate
 from analysis.findings import Finding
 from analysis.follow_up import FollowUp
 from analysis.importance import Importances
+from analysis.levels import crowded, unlisted_pairs
 from analysis.pareto import Front, pareto_front
 from analysis.recommendation import (
+    MOST_COMPARED,
     Recommendation,
     contrasts_with_best,
     next_study,
@@ -30,6 +32,8 @@ from analysis.verdicts import VerdictTable, standing_alone, verdict_tables
 from search_spaces.domains import Value, value_text
 from search_spaces.errors import RefusedError
 
+MOST_LISTED = 200  # cells on a page
+MOST_LACKING = 20  # cells without all their seeds that are named one by one
 # A module may also define exhibits(table, effects), the tables and figures of its own, CURVES, the metrics
 # whose curves are drawn (see `analysis.gallery`), and ALSO, metrics on which a better cell is named beside the
 # recommendation.
@@ -121,15 +125,28 @@ class Answer:
 
     @property
     def shown_cells(self) -> tuple[Cell, ...]:
-        """The cells that a page lists: all of a grid; of a search those that comparisons rest on."""
-        if not self.table.is_search or self.table.objective is None:
+        """The cells that a page lists: those of a grid, the best ones of a large one; of a search its finalists."""
+        if self.table.is_search and self.table.objective is not None:
+            finalists = set(search.finalists(self.table))
+            return tuple(cell for cell in self.cells if cell.key in finalists)
+        if len(self.cells) <= MOST_LISTED:
             return self.cells
-        replicated = set(search.finalists(self.table))
-        return tuple(cell for cell in self.cells if cell.key in replicated)
+        by_key = {cell.key: cell for cell in self.cells}
+        best_first = dict.fromkeys([*ranked_cells(self.table), *by_key])
+        return tuple(by_key[key] for key in list(best_first)[:MOST_LISTED])
+
+    @property
+    def unshown(self) -> str:
+        """What `shown_cells` leaves out, empty when nothing."""
+        n_more = len(self.cells) - len(self.shown_cells)
+        kept = "points that ran on all seeds" if self.table.is_search else "best cells by the objective"
+        return (
+            f"Shown are the {len(self.shown_cells)} {kept}; {n_more} more are in cells.csv." if n_more else ""
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return ``report.json``: version 1 of its schema, without the listings, which are drawn later."""
-        table = self.table
+        table, counts = self.table, shown_counts(self.cells)
         objective = None if table.objective is None else vars(table.objective)
         return {
             "schema_version": 1,
@@ -139,7 +156,7 @@ class Answer:
             "objective": objective,
             "objectives": [vars(item) for item in table.objectives] or ([objective] if objective else []),
             "headline": self.headline,
-            "cells": [self._cell_json(cell) for cell in self.cells],
+            "cells": [self._cell_json(cell, counts) for cell in self.cells],
             "baselines": dict(table.baselines),
             "effects": [effect.as_json() for effect in self.effects.values()],
             "findings": [finding.as_json() for finding in self.findings],
@@ -153,11 +170,10 @@ class Answer:
             "provenance": dict(table.provenance),
         }
 
-    def _cell_json(self, cell: Cell) -> dict[str, Any]:
+    def _cell_json(self, cell: Cell, counts: Sequence[str]) -> dict[str, Any]:
         metrics = {name: found.as_json() for name, found in cell.metrics.items()}
-        absent = [name for name in OPTIONAL_COUNTS if not any(other.counts[name] for other in self.cells)]
-        counts = {name: count for name, count in cell.counts.items() if name not in absent}
-        return {"params": self.table.params_of(cell.key), "label": cell.label, **counts, "metrics": metrics}
+        counted = {name: count for name, count in cell.counts.items() if name in (*counts, "n_other")}
+        return {"params": self.table.params_of(cell.key), "label": cell.label, **counted, "metrics": metrics}
 
 
 def load_analysis(name: str) -> ModuleType:
@@ -208,7 +224,7 @@ def answer(table: SweepTable) -> Answer:
         no_recommendation=why_none(table) or "",
         front=front,
         figure_metrics=metrics,
-        problems=(*table.problems, *spread_problems(effects), *cell_problems(table)),
+        problems=(*table.problems, *spread_problems(effects), *cell_problems(table), *limits(table)),
         importances=tuple(importances),
     )
 
@@ -231,6 +247,7 @@ def all_effects(table: SweepTable, of_study: Sequence[Contrast]) -> dict[str, Ef
         of_study: The contrasts that the study's findings ask for.
     """
     with_best, further = contrasts_with_best(table)
+    further += unlisted_pairs(table)
     asked = [contrast for contrast in [*of_study, *with_best] if search.can_be_shown(table, contrast)]
     further += search.has_optimism(table)
     effects = estimate(table, asked, further)
@@ -262,10 +279,27 @@ def cell_problems(table: SweepTable) -> list[str]:
     n_expected = len(expected) if isinstance(expected, list | tuple) else int(expected or 0)
     said = []
     for cell in table.cells:
-        states = table.rows_of(cell)["state"].tolist()
+        states = table.states_of(cell)
         meant = len(states) > 1 or not table.is_search
         if meant and states.count("complete") < n_expected:
             said.append(lacking(table, cell, states.count("complete"), n_expected))
+    if len(said) <= MOST_LACKING:
+        return said
+    return [
+        *said[:MOST_LACKING],
+        f"{len(said) - MOST_LACKING} more cells lack seeds; cells.csv has their counts.",
+    ]
+
+
+def limits(table: SweepTable) -> list[str]:
+    """Return what a large grid leaves uncompared; whatever could have been compared counts towards the error rate."""
+    n_cells = len(ranked_cells(table))
+    said = [
+        f"{len(axis.values)} values of {axis.name}: each is compared with the best one alone."
+        for axis in crowded(table)
+    ]
+    if n_cells > MOST_COMPARED:
+        said.append(f"{n_cells} cells: the best {MOST_COMPARED} are compared with the best one.")
     return said
 
 

@@ -19,14 +19,15 @@ from analysis.table import Axis, SweepTable
 from search_spaces.domains import value_text
 
 ROW_HEIGHT, COLUMN_WIDTH = 0.62, 1.5  # inches
+MOST_ROWS = 100
 HEAD_WIDTH = 17  # characters in a line above a column
 
 
 def names_axis(table: SweepTable) -> Axis | None:
-    """Return the axis of a grid that has this one only and whose values are names, else None."""
+    """Return the axis of a grid that has this one only and whose values are names, not too many to list, else None."""
     if table.is_search or len(table.axes) != 1 or table.axes[0].scale != "category":
         return None
-    return table.axes[0]
+    return table.axes[0] if len(table.axes[0].values) <= MOST_ROWS else None
 
 
 def category_heatmap(table: SweepTable, axis: Axis, metrics: Sequence[str]) -> Figure:

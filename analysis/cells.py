@@ -108,7 +108,7 @@ def summarise(table: SweepTable, metrics: Sequence[str] | None = None) -> list[C
 
 def one_cell(table: SweepTable, key: CellKey, metrics: dict[str, Summary]) -> Cell:
     """Return one cell with its counts of states."""
-    states = table.rows_of(key)["state"].tolist()
+    states = table.states_of(key)
     n, n_diverged, n_collapsed, n_pruned = (
         states.count(state) for state in ("complete", "diverged", "collapsed", "pruned")
     )

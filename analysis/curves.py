@@ -17,13 +17,14 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis import theme
 from analysis.figures import cell_at, grid_axes, panels
-from analysis.table import Axis, CellKey, SweepTable
+from analysis.table import MOST_LEVELS, Axis, CellKey, SweepTable
 from search_spaces.domains import Value, value_text
 from sweeps.records import EpochRow
 
 CHARACTERS = 14  # of a legend's text to an inch
 SHARE_PREFIXES = ("grad_share/encoder/", "grad_share/")
 PANELS_PER_ROW = 5  # of a figure over a single axis
+MOST_ON_A_SIDE = 9  # panels, of a figure over two
 
 
 def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
@@ -31,6 +32,7 @@ def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
 
     Lines are means over seeds, bands span all seeds; axes beyond two are averaged in the lines' bands.
     """
+    table = table.thinned()
     drawn = [metric for metric in metrics if metric in set(table.metrics)]
     if not drawn:
         return None
@@ -105,6 +107,7 @@ def gradient_shares(table: SweepTable) -> Figure | None:
     terms = share_terms(table)
     if not terms:
         return None
+    table = table.thinned(MOST_LEVELS if len(table.axes) == 1 else MOST_ON_A_SIDE)
     placed, fixed = share_panels(table)
     n_rows, n_columns = len(placed), len(placed[0])
     with theme.drawing():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -18,10 +18,12 @@ from matplotlib.patches import Rectangle
 from analysis import theme
 from analysis.cells import Summary, summaries
 from analysis.pareto import Front
-from analysis.table import Axis, CellKey, SweepTable
+from analysis.table import MOST_LEVELS, Axis, CellKey, SweepTable
 from search_spaces.domains import Value, value_text
 
 COLUMN_LABEL, ROW_LABEL, PANEL_LABEL = 15, 24, 18  # characters in a line of a label; of a panel per column
+MOST_ACROSS = 30  # cells side by side into which numbers are written
+MOST_TICKS = 10
 ENDED = ("diverged", "collapsed", "pruned")
 EDGES = {
     "diverged": (0.36, "////"),
@@ -57,8 +59,50 @@ def metric_title(table: SweepTable, metric: str) -> str:
     return f"{metric}{unit}{direction}"
 
 
+def is_large(table: SweepTable) -> bool:
+    """Return whether the cells of a grid are too many to write into each."""
+    row, column, rest = grid_axes(table)
+    n_columns = len(column.values) * math.prod(len(axis.values) for axis in rest)
+    return n_columns > MOST_ACROSS or (row is not None and len(row.values) > MOST_LEVELS)
+
+
+def overview(table: SweepTable, metric: str) -> Figure:
+    """Return the means of one metric as an image, a pixel per cell; axes beyond two divide the rows further."""
+    row, column, rest = grid_axes(table)
+    others = [axis for axis in (row, *rest) if axis is not None]
+    places = list(itertools.product(*(axis.simplest_first for axis in others)))
+    meaning, found = table.meaning(metric), summaries(table, metric)
+    image = np.full((len(places), len(column.values)), np.nan)
+    for (y, values), (x, level) in itertools.product(enumerate(places), enumerate(column.simplest_first)):
+        params = {column.name: level, **dict(zip((axis.name for axis in others), values, strict=True))}
+        cell = found.get(cell_at(table, params))
+        image[y, x] = np.nan if cell is None else cell.mean
+    with theme.drawing():
+        figure = Figure(figsize=(7.0, 5.6), layout="constrained")
+        panel = figure.subplots()
+        panel.set_facecolor("#f1f3f6")
+        norm = colour_norm([summary.mean for summary in found.values()], meaning.positive)
+        cmap = theme.HEAT + ("_r" if meaning.mode == "min" else "")
+        shown = panel.imshow(image, cmap=cmap, norm=norm, aspect="auto", interpolation="nearest")
+        figure.colorbar(shown, ax=panel)
+        panel.set_xticks(*thinned_ticks([value_text(level) for level in column.simplest_first]))
+        panel.set_yticks(*thinned_ticks([", ".join(map(value_text, values)) for values in places]))
+        panel.set_xlabel(column.name)
+        panel.set_ylabel(", ".join(axis.name for axis in others))
+        figure.suptitle(metric_title(table, metric), x=0.02, ha="left", fontweight="bold", fontsize=10.5)
+    return figure
+
+
+def thinned_ticks(names: list[str]) -> tuple[list[int], list[str]]:
+    """Return the places of at most `MOST_TICKS` names, evenly apart, and those names."""
+    places = list(range(0, len(names), math.ceil(len(names) / MOST_TICKS)))
+    return places, [theme.wrapped(names[place], COLUMN_LABEL) for place in places]
+
+
 def heatmap(table: SweepTable, metric: str) -> Figure:
     """Return the heatmap of one metric: mean, interval and count in every cell, brighter is better."""
+    if is_large(table):
+        return overview(table, metric)
     row, column, rest = grid_axes(table)
     found = summaries(table, metric)
     shown = panels(table, rest)
@@ -131,7 +175,7 @@ def draw_cell(
 ) -> None:
     """Draw one cell: colour by the mean; mean, interval, count and marks for ended trials as text."""
     (x, y), (norm, cmap) = at, colours
-    states = table.rows_of(cell)["state"].tolist()
+    states = table.states_of(cell)
     ended = {state: states.count(state) for state in ENDED if state in states}
     face = "#f1f3f6" if found is None else cmap(float(norm(found.mean)))
     ink = theme.INK if luminance(face) > 0.45 else "white"
@@ -175,8 +219,9 @@ def trade_off(table: SweepTable, front: Front) -> Figure:
     with theme.drawing():
         figure = Figure(figsize=(6.4, 4.4), layout="constrained")
         panel = figure.subplots()
-        for cell, (x, y) in front.points.items():
-            draw_point(table, panel, cell, (x, y), front)
+        values = [table.values(metric) for metric in front.metrics]
+        for cell, at in front.points.items():
+            draw_point(table, panel, cell, at, [found[cell] for found in values])
         if front.conflict:
             xs, ys = zip(*(front.points[cell] for cell in front.cells), strict=True)
             panel.plot(xs, ys, color=theme.MUTED, linewidth=1.2, zorder=1)
@@ -211,13 +256,15 @@ def scale_log(panel: Axes, front: Front) -> None:
     panel.margins(0.12)
 
 
-def draw_point(table: SweepTable, panel: Axes, cell: CellKey, at: tuple[float, float], front: Front) -> None:
+def draw_point(
+    table: SweepTable, panel: Axes, cell: CellKey, at: tuple[float, ...], seeds: Sequence[Mapping[int, float]]
+) -> None:
     """Draw one cell: its seeds faintly, its mean by colour (rows) and marker (columns)."""
     row, column, _ = grid_axes(table)
     params = table.params_of(cell)
     colour = theme.colour_of(params[row.name], row.values) if row else theme.PALETTE[0]
     marker = theme.MARKERS[column.place(params[column.name]) % len(theme.MARKERS)]
-    xs, ys = (table.values(metric)[cell] for metric in front.metrics)
+    xs, ys = seeds
     shared = sorted(set(xs) & set(ys))
     panel.plot(
         [xs[s] for s in shared], [ys[s] for s in shared], marker, color=colour, alpha=0.35, markersize=3.5

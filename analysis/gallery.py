@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from analysis import category_figure, curves, figures, guards, search_exhibits
 from analysis.answer import Answer, load_analysis
 from analysis.exhibit import Drawing, Listing
-from analysis.table import Mode, SweepTable, bare_name
+from analysis.table import FEW_LEVELS, Mode, SweepTable, bare_name, listed
 
 MARKS = {
     "collapsed": " A cross-hatched edge marks trials that a guard ended, which are left out, too.",
@@ -37,6 +37,7 @@ def gallery(found: Answer, pictures: Sequence[Drawing] = ()) -> list[Drawing | L
 def training_drawings(found: Answer) -> list[Drawing]:
     """Return the curves of a grid: its losses, and who wins its gradient."""
     table, drawings = found.table, []
+    few = "" if table.thinned() is table else f" Of an axis with many values {FEW_LEVELS} are shown."
     metrics = curve_metrics(found)
     if (figure := curves.loss_curves(table, metrics)) is not None:
         drawings.append(
@@ -44,7 +45,8 @@ def training_drawings(found: Answer) -> list[Drawing]:
                 "loss_curves",
                 "Objective and losses over epochs",
                 "Lines are means over seeds, bands span all seeds. A line that still gets better at the end was cut "
-                "short, one that gets worse was trained too long; a band that widens is a cell whose seeds disagree.",
+                "short, one that gets worse was trained too long; a band that widens is a cell whose seeds "
+                f"disagree.{few}",
                 f"Curves over epochs of {', '.join(metrics)} for every cell.",
                 figure,
             )
@@ -55,7 +57,7 @@ def training_drawings(found: Answer) -> list[Drawing]:
                 "gradient_shares",
                 "Who wins the gradient",
                 "Share of each weighted loss term in the gradient, before clipping. A term near 100 % decides alone "
-                "what is learned; the others only look as if they were trained.",
+                f"what is learned; the others only look as if they were trained.{few}",
                 "Stacked shares of the loss terms over epochs, one panel per cell; the findings name the leaders.",
                 figure,
             )
@@ -104,20 +106,28 @@ def heatmap_drawings(found: Answer) -> list[Drawing]:
 
 
 def told_by_cell(found: Answer, metric: str) -> str:
-    """Return the means of one metric in words."""
-    return "; ".join(
-        f"{cell.label}: {cell.metrics[metric].mean:.3g} (n={cell.n})"
-        for cell in found.cells
-        if metric in cell.metrics
-    )
+    """Return the means of one metric in words, those of the cells that the page lists."""
+    known = [cell for cell in found.shown_cells if metric in cell.metrics]
+    more = [f"{len(found.cells) - len(found.shown_cells)} more in cells.csv"]
+    told = [f"{cell.label}: {cell.metrics[metric].mean:.3g} (n={cell.n})" for cell in known]
+    return "; ".join(told + more * (len(found.shown_cells) < len(found.cells)))
 
 
 def marks_in_words(table: SweepTable) -> str:
     """Return what the hatched edges of cells mean."""
+    if figures.is_large(table):
+        return " Trials that did not complete are left out."
     states = set(table.trials["state"])
     return " A hatched edge marks diverged trials, which are left out of the mean." + "".join(
         text for state, text in MARKS.items() if state in states
     )
+
+
+def in_a_cell(table: SweepTable) -> str:
+    """Return what a cell of a heatmap shows."""
+    if figures.is_large(table):
+        return "Each pixel: mean over the seeds of a cell, whose interval and count are in cells.csv, grey without any"
+    return "Each cell: mean over seeds, its own 95 % interval, number of completed seeds"
 
 
 def heatmap_drawing(found: Answer, metric: str) -> Drawing:
@@ -128,8 +138,8 @@ def heatmap_drawing(found: Answer, metric: str) -> Drawing:
     return Drawing(
         "heatmap_" + re.sub(r"[^A-Za-z0-9_]+", "_", bare_name(metric)),
         metric + (f": {meaning}" if meaning else ""),
-        "Each cell: mean over seeds, its own 95 % interval, number of completed seeds; "
-        f"brighter is {better}.{scale}{epoch_in_words(found.table)}{marks_in_words(found.table)}",
+        f"{in_a_cell(found.table)}; brighter is {better}.{scale}{epoch_in_words(found.table)}"
+        f"{marks_in_words(found.table)}",
         f"Heatmap of {metric}. {told_by_cell(found, metric)}.",
         figures.heatmap(found.table, metric),
         wide=len(found.table.axes) > 2,
@@ -139,7 +149,7 @@ def heatmap_drawing(found: Answer, metric: str) -> Drawing:
 def trade_off_drawing(found: Answer) -> Drawing:
     """Return the trade-off between two metrics with its text alternative."""
     assert found.front is not None
-    named = "; ".join(found.table.label(cell) for cell in found.front.cells)
+    named = listed([found.table.label(cell) for cell in found.front.cells], "; ")
     return Drawing(
         "trade_off",
         "Trade-off",

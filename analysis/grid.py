@@ -30,8 +30,9 @@ def contrasts(table: SweepTable) -> list[Contrast]:
     """Return all pairs of levels of every axis on the objective."""
     if table.objective is None or table.is_search:
         return []
+    kind = objective_kind(table)
     found = [
-        level_contrast(table, table.objective.metric, axis.name, pair, objective_kind(table))
+        level_contrast(table, table.objective.metric, axis.name, pair, kind)
         for axis in table.axes
         for pair in level_pairs(table, axis.name)
     ]
@@ -74,13 +75,9 @@ def findings(table: SweepTable, effects: Mapping[str, Effect]) -> list[Finding]:
 def has_effect(table: SweepTable, effects: Mapping[str, Effect], axis: str) -> Finding:
     """Return whether the objective differs between levels of one axis, averaged over the others."""
     assert table.objective is not None
-    metric = table.objective.metric
+    metric, kind = table.objective.metric, objective_kind(table)
     found = known(
-        effects,
-        *(
-            level_contrast(table, metric, axis, pair, objective_kind(table))
-            for pair in level_pairs(table, axis)
-        ),
+        effects, *(level_contrast(table, metric, axis, pair, kind) for pair in level_pairs(table, axis))
     )
     if not found:
         return not_applicable(f"effect_of_{axis}", f"{axis} has no two levels with data on {metric}.")

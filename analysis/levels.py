@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from analysis.effects import Contrast, Effect, Kind
 from analysis.findings import Finding, Verdict, Wording, decide, not_applicable, seeds_needed
-from analysis.table import Axis, CellKey, Mode, SweepTable
+from analysis.table import MOST_LEVELS, Axis, CellKey, Mode, SweepTable, listed
 from search_spaces.domains import Value, value_text
 
 
@@ -36,10 +36,11 @@ def level_contrast(
     swept, inside = table.axis(axis), within or {}
     if swept is None or swept.searched or any(value not in swept.values for value in pair):
         return None
+    place = table.axes.index(swept)
     blocks = tuple(
         {cell: 1.0, moved(table, cell, swept, pair[1]): -1.0}
         for cell in table.cells
-        if {axis: pair[0], **inside}.items() <= table.params_of(cell).items()
+        if cell[place] == pair[0] and inside.items() <= table.params_of(cell).items()
     )
     if not blocks:
         return None
@@ -103,10 +104,41 @@ def moved(table: SweepTable, cell: CellKey, axis: Axis, value: Value) -> CellKey
 
 
 def level_pairs(table: SweepTable, axis: str) -> list[tuple[Value, Value]]:
-    """Return all pairs of levels (more complex, simpler) of one axis; none of an axis that was searched."""
+    """Return all pairs of levels (more complex, simpler) of one axis; none of an axis that was searched.
+
+    Of an axis with more than `MOST_LEVELS` the pairs with the best level by the objective alone; `unlisted_pairs`
+    counts the others, because the data chose.
+    """
     swept = table.axis(axis)
-    simple_first = itertools.combinations(swept.simplest_first, 2) if swept and not swept.searched else ()
-    return [(second, first) for first, second in simple_first]
+    if swept is None or swept.searched:
+        return []
+    pairs = [(second, first) for first, second in itertools.combinations(swept.simplest_first, 2)]
+    if len(swept.values) <= MOST_LEVELS:
+        return pairs
+    best = best_level(table, swept)
+    return [pair for pair in pairs if best in pair]
+
+
+def best_level(table: SweepTable, axis: Axis) -> Value | None:
+    """Return the level with the best mean objective over its cells, None without an objective or values."""
+    if table.objective is None or table.objective.metric not in table.trials.columns:
+        return None
+    complete = table.trials[table.trials["state"] == "complete"]
+    means = complete.groupby(axis.name)[table.objective.metric].mean().dropna()
+    best = min if table.objective.mode == "min" else max
+    by_level = dict(zip(means.index, means, strict=True))
+    return best(by_level, key=lambda level: by_level[level]) if by_level else None
+
+
+def unlisted_pairs(table: SweepTable) -> int:
+    """Return how many pairs of levels `level_pairs` could have listed, had the data not chosen the best level."""
+    many = [len(axis.values) for axis in crowded(table)]
+    return sum(n * (n - 1) // 2 - (n - 1) for n in many)
+
+
+def crowded(table: SweepTable) -> list[Axis]:
+    """Return the axes of a grid with more than `MOST_LEVELS`."""
+    return [axis for axis in table.gridded if len(axis.values) > MOST_LEVELS]
 
 
 def known(effects: Mapping[str, Effect], *contrasts: Contrast | None) -> list[Effect]:
@@ -147,7 +179,7 @@ def sweet_spot(
     wording = Wording(
         supported=f"{name} is the best {axis} by {metric}, better than every other level.",
         rejected=none_best,
-        undecided=f"{name} has the best {metric}, not distinguishable from {', '.join(open_levels)}.",
+        undecided=f"{name} has the best {metric}, not distinguishable from {listed(open_levels)}.",
         advice={
             "rejected": "Take the simplest of these." if beaten else f"Take the simplest {axis}.",
             "undecided": f"Prefer the simplest of these{more}.",

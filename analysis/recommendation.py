@@ -24,6 +24,8 @@ from analysis.table import Axis, CellKey, SweepTable
 from search_spaces.domains import Value
 from sweeps.study import ARM
 
+MOST_COMPARED = 200  # cells that are held against the best one; the chosen one is among them
+
 
 @dataclass(frozen=True)
 class Price:
@@ -126,18 +128,27 @@ def ranked_cells(table: SweepTable) -> list[CellKey]:
 def contrasts_with_best(table: SweepTable) -> tuple[list[Contrast], int]:
     """Return every cell against the best one, and how many further pairs could have been looked at.
 
-    The best cell is chosen by the data, so all pairs count towards the family-wise error rate.
+    The best cell is chosen by the data, so all pairs count towards the family-wise error rate. Of more than
+    `MOST_COMPARED` cells the best ones are compared.
     """
     ranked = ranked_cells(table)
-    found = [best_contrast(table, ranked[0], cell) for cell in ranked[1:]]
+    found = [] if not ranked else best_contrasts(table, ranked[0], ranked[1:MOST_COMPARED])
     return found, len(ranked) * (len(ranked) - 1) // 2 - len(found)
 
 
 def best_contrast(table: SweepTable, best: CellKey, cell: CellKey) -> Contrast:
     """Return one cell against the best one on the objective."""
+    return best_contrasts(table, best, [cell])[0]
+
+
+def best_contrasts(table: SweepTable, best: CellKey, cells: Sequence[CellKey]) -> list[Contrast]:
+    """Return cells against the best one on the objective."""
     assert table.objective is not None
-    a, b, metric = table.label(cell), table.label(best), table.objective.metric
-    return Contrast(f"{metric}: {a} vs {b}", metric, a, b, ({cell: 1.0, best: -1.0},), objective_kind(table))
+    b, metric, kind = table.label(best), table.objective.metric, objective_kind(table)
+    return [
+        Contrast(f"{metric}: {a} vs {b}", metric, a, b, ({cell: 1.0, best: -1.0},), kind)
+        for cell, a in ((cell, table.label(cell)) for cell in cells)
+    ]
 
 
 def recommend(
@@ -149,7 +160,9 @@ def recommend(
     assert table.objective is not None
     ranked = ranked_cells(table)
     best = ranked[0]
-    against = {cell: effects[best_contrast(table, best, cell).id] for cell in ranked[1:]}
+    compared = ranked[1:MOST_COMPARED]
+    contrasts = best_contrasts(table, best, compared)
+    against = {cell: effects[contrast.id] for cell, contrast in zip(compared, contrasts, strict=True)}
     like_best = [best, *(cell for cell, effect in against.items() if not effect.differs)]
     conflict = front is not None and front.conflict
     eligible = [best, *close_to_best(table, like_best, against)]
@@ -188,7 +201,7 @@ def close_to_best(
         against: Every cell against the best one, with simultaneous intervals.
     """
     best, *others = like_best
-    single = estimate_singly(table, [best_contrast(table, best, cell) for cell in others])
+    single = estimate_singly(table, best_contrasts(table, best, others))
     return [cell for cell in others if against[cell].same or not single[against[cell].id].differs]
 
 

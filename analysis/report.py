@@ -30,6 +30,7 @@ from sweeps.records import Records, write_atomically
 
 LARGEST_SVG = 400_000  # characters; a figure of many pixels is embedded as PNG instead
 COUNT_TITLES = {"n_diverged": "diverged", "n_collapsed": "collapsed", "n_pruned": "pruned"}
+MOST_EVIDENCE = 60  # effects below one finding
 SHOWN_METRICS = 8  # columns of the cell table on the page; cells.csv has all
 
 
@@ -176,6 +177,7 @@ def render(found: Answer, shown: Sequence[Drawing | Listing], folder: Path) -> s
         metrics=list(metrics)[:SHOWN_METRICS],
         baselines=baselines_by_predictor(found.table),
         n_trials=len(found.table.trials),
+        most_evidence=MOST_EVIDENCE,
         next_study=None if found.follow_up is None else study_text(found.follow_up),
     )
     return "\n".join(line.rstrip() for line in page.splitlines()) + "\n"

@@ -20,6 +20,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.table import CellKey
+from analysis.two_way import TwoWay, two_way
 from search_spaces.domains import Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -57,8 +58,7 @@ class Fit:
         group: Variance group by cell.
         variances: Variance within cells by group.
         dfs: Degrees of freedom by group.
-        paired: The two-way model by statsmodels, None where seeds are not paired.
-        columns: Column of each cell in the two-way model.
+        paired: The two-way model, None where seeds are not paired.
         guard: Factor by cell, at least 1, on its variance: what the chosen grouping leaves unexplained in
             the groups of the other coarse ones. Bartlett's test misses moderate differences at three seeds.
     """
@@ -69,8 +69,7 @@ class Fit:
     group: Mapping[CellKey, int]
     variances: Mapping[int, float]
     dfs: Mapping[int, float]
-    paired: Any = None
-    columns: tuple[CellKey, ...] = ()
+    paired: TwoWay | None = None
     guard: Mapping[CellKey, float] = field(default_factory=dict)
 
     def contrast(self, weights: Mapping[CellKey, float]) -> Estimate:
@@ -86,14 +85,11 @@ class Fit:
         return self._grouped_contrast(weights, n)
 
     def _paired_contrast(self, weights: Mapping[CellKey, float], n: int) -> Estimate:
-        vector = np.zeros(len(self.paired.params))
-        for cell, weight in weights.items():
-            vector[self.columns.index(cell)] = weight
+        assert self.paired is not None
+        value, variance = self.paired.contrast(weights)
         share = {cell: weight**2 / self.counts[cell] for cell, weight in weights.items()}
         guard = sum(part * self.guard[cell] for cell, part in share.items()) / sum(share.values())
-        variance = float(vector @ self.paired.cov_params() @ vector) * guard
-        value, df = float(vector @ self.paired.params), guarded_df(self.paired.df_resid, guard)
-        return Estimate(value, math.sqrt(max(variance, 0.0)), df, n)
+        return Estimate(value, math.sqrt(variance * guard), guarded_df(self.paired.df, guard), n)
 
     def _grouped_contrast(self, weights: Mapping[CellKey, float], n: int) -> Estimate:
         """Return a contrast of unpaired means; degrees of freedom by Satterthwaite (1946), eq. 17."""
@@ -157,13 +153,13 @@ def fit_spread(values: Mapping[CellKey, Mapping[int, float]], axes: tuple[str, .
             guard=dict.fromkeys(values, 1.0),
         )
     paired = two_way(frame, tuple(values))
-    model = coarsest(frame, partitions, None if paired is None else np.asarray(paired.resid))
+    model = coarsest(frame, partitions, None if paired is None else paired.residuals)
     group = partitions[model]
     variances, dfs = group_variances(frame, group)
     kept = paired if model == "pooled" else None
-    residuals = frame["deviation"].to_numpy() if kept is None else np.asarray(kept.resid)
+    residuals = frame["deviation"].to_numpy() if kept is None else kept.residuals
     guard = guards(frame["cell"], residuals, partitions, model)
-    return Fit(model, means, counts, group, variances, dfs, kept, tuple(values), guard)
+    return Fit(model, means, counts, group, variances, dfs, kept, guard)
 
 
 def candidate_partitions(cells: list[CellKey], axes: tuple[str, ...]) -> dict[str, dict[CellKey, int]]:
@@ -182,25 +178,6 @@ def numbered(labels: list[Value]) -> list[int]:
     """Return the labels as numbers from 0 in the order of their first appearance."""
     places = {label: place for place, label in enumerate(dict.fromkeys(labels))}
     return [places[label] for label in labels]
-
-
-def two_way(frame: pd.DataFrame, cells: tuple[CellKey, ...]) -> Any:
-    """Return the least-squares fit y = cell + seed, or None when the table cannot carry it.
-
-    Seeds are coded to sum to zero, so that a cell's coefficient is its mean over all seeds.
-    """
-    seeds = sorted(frame["seed"].unique())
-    if len(seeds) < 2 or len(cells) < 2:
-        return None
-    cell_part = np.array([[float(row == cell) for cell in cells] for row in frame["cell"]])
-    last = (frame["seed"] == seeds[-1]).to_numpy(dtype=float)
-    seed_part = np.stack([(frame["seed"] == s).to_numpy(dtype=float) - last for s in seeds[:-1]], axis=1)
-    design = np.hstack([cell_part, seed_part])
-    if np.linalg.matrix_rank(design) < design.shape[1] or len(frame) <= design.shape[1]:
-        return None
-    from statsmodels.regression.linear_model import OLS
-
-    return OLS(frame["y"].to_numpy(), design).fit()
 
 
 def coarsest(

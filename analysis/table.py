@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,6 +19,9 @@ import pandas as pd
 from search_spaces.domains import Value, value_text
 from sweeps.study import Objective
 
+MOST_LEVELS = 20  # values of an axis; of more no reader tells one from the next
+FEW_LEVELS = 6  # are drawn of such an axis
+MOST_NAMED = 8  # things in a sentence
 CellKey = tuple[Value, ...]
 Mode = Literal["min", "max"]
 
@@ -69,6 +72,14 @@ class Axis:
     def place(self, value: Value) -> int:
         """Return the place of ``value`` from simple to complex, from 0."""
         return self._places[value]
+
+    def thinned(self, most: int) -> Axis:
+        """Return the axis with few of its values, from the simplest to the most complex, where it has over ``most``."""
+        if len(self.values) <= most:
+            return self
+        last = len(self.values) - 1
+        kept = tuple(self.simplest_first[round(i * last / (FEW_LEVELS - 1))] for i in range(FEW_LEVELS))
+        return replace(self, values=kept, simplicity=tuple(range(FEW_LEVELS)))
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -170,6 +181,16 @@ class SweepTable:
         """Return the trials of one cell."""
         return self.trials.iloc[self._cells.rows.get(cell, [])]
 
+    def states_of(self, cell: CellKey) -> list[str]:
+        """Return the states of the trials of one cell."""
+        return [str(state) for state in self._cells.states[self._cells.rows.get(cell, [])]]
+
+    def thinned(self, most: int = MOST_LEVELS) -> SweepTable:
+        """Return the cells at few values of every axis with over ``most``: those that a figure has room for."""
+        axes = tuple(axis.thinned(most) for axis in self.axes)
+        kept = np.all([self.trials[axis.name].isin(axis.values) for axis in axes], axis=0)
+        return self if axes == self.axes else replace(self, axes=axes, trials=self.trials[kept], _index=None)
+
     def grid_point(self, cell: CellKey) -> CellKey:
         """Return the part of a cell that was not searched."""
         return tuple(value for axis, value in zip(self.axes, cell, strict=True) if not axis.searched)
@@ -264,6 +285,7 @@ class _Index:
 
     def __init__(self, trials: pd.DataFrame, axes: Sequence[Axis]) -> None:
         self.trials = trials
+        self.states = trials["state"].to_numpy()
         self.names: Counter[str] | None = None
         columns = [trials[axis.name] for axis in axes]
         rows: dict[CellKey, list[int]] = {}
@@ -281,6 +303,12 @@ class _Index:
     def place(axes: Sequence[Axis], cell: CellKey) -> tuple[int, ...]:
         """Return the place of a cell along every axis."""
         return tuple(axis.place(value) for axis, value in zip(axes, cell, strict=True))
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """Return names as text, the first ones and the number of the others where they are many."""
+    more = [f"and {len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED + 1 else []
+    return separator.join([*names[:MOST_NAMED], *more] if more else names)
 
 
 def bare_name(metric: str) -> str:

@@ -28,6 +28,7 @@ SHOWN_METRICS = 5
 CLAIM_WIDTH = (
     11  # characters above a column of verdicts: nine claims and the names of arms fit in 140 columns
 )
+SHOWN_CELLS = 60
 SHOWN_EFFECTS = 3  # per finding; the report has all
 
 
@@ -56,14 +57,12 @@ def cell_table(found: Answer) -> Table:
     for name in (*(name.removeprefix("n_") for name in counts), *metrics):
         table.add_column(name, justify="right", overflow="fold")
     chosen = found.recommendation.label if found.recommendation else None
-    for cell in found.shown_cells:
+    for cell in found.shown_cells[:SHOWN_CELLS]:
         values = [summary_text(cell.metrics.get(metric)) for metric in metrics]
         told = [str(cell.n), *(str(cell.counts[name] or "") for name in counts[1:])]
         table.add_row(cell.label, *told, *values, style="bold" if cell.label == chosen else "")
-    if len(found.shown_cells) < len(found.cells):
-        table.caption = (
-            f"{len(found.cells) - len(found.shown_cells)} points of the search with fewer seeds: cells.csv"
-        )
+    if n_more := len(found.cells) - len(found.shown_cells[:SHOWN_CELLS]):
+        table.caption = f"{n_more} more in cells.csv"
     for predictor, known in baselines_by_predictor(found.table).items():
         if any(metric in known for metric in metrics):
             values = [f"{known[metric]:.4g}" if metric in known else "" for metric in metrics]

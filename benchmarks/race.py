@@ -113,10 +113,10 @@ def run_contender(name: str, workload: Workload) -> Timed:
         return Timed(name, wall_s, read_done(folder))
 
 
-def wait(process: subprocess.Popen[bytes]) -> int | None:
-    """Return the status of the process, None when it had to be killed at `LIMIT_S`."""
+def wait(process: subprocess.Popen[bytes], limit_s: float = LIMIT_S) -> int | None:
+    """Return the status of the process, None when it had to be killed at ``limit_s``."""
     try:
-        return process.wait(LIMIT_S)
+        return process.wait(limit_s)
     except subprocess.TimeoutExpired:
         return None
     finally:

@@ -167,6 +167,14 @@ def run(
     help="Folder of all results.",
 )
 @click.option("--tracking-uri", help="Read the sweep from this MLflow store; needs --out.")
+@click.option(
+    "--pictures",
+    "most_drawn",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Most trials to draw pictures of, those of the best cells first.",
+)
 @json_option
 def report(
     sweep: str | None,
@@ -174,6 +182,7 @@ def report(
     report_out: Path | None,
     results: Path,
     tracking_uri: str | None,
+    most_drawn: int,
     as_json: bool,
 ) -> None:
     """Write report.html, report.json, cells.csv and the figures of a sweep, and print its verdicts.
@@ -200,7 +209,7 @@ def report(
         path = write_mlflow_report(uri, sweep, report_out, screen)
     else:
         folder = records or find_sweep(results, str(sweep))
-        path = write_sweep_report(folder, screen, always=True, out=report_out)
+        path = write_sweep_report(folder, screen, always=True, out=report_out, most_drawn=most_drawn)
     if as_json:
         click.echo((path.parent / "report.json").read_text())
 

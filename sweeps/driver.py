@@ -6,11 +6,14 @@ its own folder; nothing rests on Tune's own snapshots, which do not notice a cha
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
+import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +23,7 @@ from typing import Any
 from search_spaces.errors import RefusedError, first_line
 from sweeps.plan import FINISHED_STATES, Plan, PlannedTrial, RunOptions
 from sweeps.records import Records
-from sweeps.scheduling import TIME, VALUE, GroupedScheduler, make_scheduler
+from sweeps.scheduling import TIME, VALUE, GroupedScheduler, InOrder, make_scheduler
 from sweeps.signals import keeping_sigterm
 from sweeps.source import FINISHED, Source
 from sweeps.storage import mirror_of
@@ -47,14 +50,24 @@ with suppress(ImportError):  # what starting Ray would import, so that MLflow ca
 CONNECT_TIMEOUT_S = 5.0
 OWN_VARIABLES = ("PYTHONPATH", "AWS_ENDPOINT_URL", "AWS_REGION")  # and no secret: Ray shows them
 PENDING_OF_A_GRID = "64"  # trials that Tune may hold ready; of a search one, to draw as late as possible
+TRIALS_PER_ROUND = (
+    2500  # Tune keeps 10 KB of each: the memory of a round, at the price of new actors for the next
+)
 
 
 class TrialQueue(Searcher):  # type: ignore[misc]
-    """Hands Tune the trials of a source, one when it has room for one."""
+    """Hands Tune the trials of a source, one when it has room for one; the same in all rounds.
+
+    Args:
+        source: Supplies the trials.
+        writer: Takes the results.
+        options: How to run them.
+    """
 
     def __init__(self, source: Source, writer: SweepWriter, options: RunOptions) -> None:
         super().__init__()
-        self._source, self._writer, self._options = source, writer, options
+        self.source, self.writer, self.options = source, writer, options
+        self.n_handed, self.finished = 0, False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of Tune's snapshots: resume rests on records."""
@@ -62,16 +75,18 @@ class TrialQueue(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next trial that has to be trained; None when there is none yet."""
-        while isinstance(trial := self._source.next(), PlannedTrial):
-            self._writer.admit(trial)
-            adopted = self._writer.adopt(trial)
+        while isinstance(trial := self.source.next(), PlannedTrial):
+            self.writer.admit(trial)
+            adopted = self.writer.adopt(trial)
             if adopted is None:
-                return {"trial": trial_config(self._writer.plan, trial, self._options)}
+                self.n_handed += 1
+                return {"trial": trial_config(self.writer.plan, trial, self.options)}
             row, epochs = adopted
             for epoch in epochs:
-                self._source.observe(row.trial_id, epoch.epoch, epoch.metrics)
-            self._source.tell(row)
-        return Searcher.FINISHED if trial == FINISHED else None
+                self.source.observe(row.trial_id, epoch.epoch, epoch.metrics)
+            self.source.tell(row)
+        self.finished = trial == FINISHED
+        return Searcher.FINISHED if self.finished else None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -111,6 +126,11 @@ class ResultCallback(tune.Callback):  # type: ignore[misc]
         if result["state"] != "running":
             self._source.tell(self._writer.row_of(result["trial"]))
 
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Drop what Tune keeps of an ended trial for analyses that nobody makes here: 23 of 33 KB."""
+        kept = trial.run_metadata
+        kept.last_result, kept.metric_analysis, kept.metric_n_steps = {}, {}, {}
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record a trial whose process or node died more often than it may."""
         trial_id = trial.config["trial"]["trial_id"]
@@ -140,6 +160,9 @@ def train_all(
 ) -> None:
     """Train every trial of ``source``; returns when all ended or the time budget is spent.
 
+    Tune runs in rounds, each a run of its own with fresh actors, so that what it keeps of its trials goes, and the
+    journal is folded into the tables between them.
+
     Args:
         source: Supplies the trials.
         options: How to run them; a Ray session is open.
@@ -150,9 +173,27 @@ def train_all(
     references = {key: ray.put(dataset) for key, dataset in datasets.items()}
     study = writer.plan.study
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if study.search else PENDING_OF_A_GRID
-    scheduler = scheduler_of(writer.plan, earlier) if study.scheduler else None
-    with tempfile.TemporaryDirectory(prefix="sweeps_tune_") as scratch:
-        tuner(source, options, writer, (references, scheduler, scratch)).fit()
+    scheduler = scheduler_of(writer.plan, earlier) if study.scheduler else InOrder()
+    queue = TrialQueue(source, writer, options)
+    budget = None if options.time_budget_s is None else TimeBudget(options.time_budget_s)
+    while True:
+        with tempfile.TemporaryDirectory(prefix="sweeps_tune_") as scratch, own_interrupts():
+            tuner(queue, budget, (references, scheduler, scratch)).fit()
+        if queue.finished or writer.n_ended < queue.n_handed:  # the latter when time is up, or by Ctrl-C
+            return
+        writer.writer.compact()
+        gc.collect()  # a run of Tune is full of cycles
+
+
+@contextmanager
+def own_interrupts() -> Iterator[None]:
+    """Take Ctrl-C back from Tune afterwards: its handler stays, and speaks to a run that is over."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def scheduler_of(plan: Plan, earlier: Records) -> GroupedScheduler:
@@ -300,22 +341,19 @@ def wanted(options: RunOptions) -> dict[str, float]:
 
 
 def tuner(
-    source: Source,
-    options: RunOptions,
-    writer: SweepWriter,
-    session: tuple[dict[str, ray.ObjectRef], GroupedScheduler | None, str],
+    queue: TrialQueue, budget: TimeBudget | None, session: tuple[dict[str, ray.ObjectRef], InOrder, str]
 ) -> tune.Tuner:
-    """Return the Tuner over the trials of ``source``, with resident actors and none of Tune's own loggers.
+    """Return the Tuner of one round, with resident actors and none of Tune's own loggers.
 
     Args:
-        source: Supplies the trials.
-        options: How to run them.
-        writer: Takes the results.
+        queue: Supplies the trials.
+        budget: The time that all rounds have, None for no limit.
         session: References to the data by key, the scheduler, and a folder for Tune's own files.
     """
     from trainables.ray_trainable import TrialTrainable
 
     references, scheduler, scratch = session
+    options = queue.options
     trainable = tune.with_resources(
         tune.with_parameters(TrialTrainable, datasets=references),
         tune.PlacementGroupFactory([wanted(options)], bundle_label_selector=[dict(options.labels)]),
@@ -323,18 +361,18 @@ def tuner(
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=TrialQueue(source, writer, options),
+            search_alg=queue,
             scheduler=scheduler,
-            num_samples=-1,
+            num_samples=TRIALS_PER_ROUND,
             reuse_actors=True,
             trial_name_creator=lambda trial: str(trial.trial_id),
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
         run_config=tune.RunConfig(
-            name=writer.plan.sweep_id,
+            name=queue.writer.plan.sweep_id,
             storage_path=scratch,
-            stop=None if options.time_budget_s is None else TimeBudget(options.time_budget_s),
-            callbacks=[ResultCallback(writer, source)],
+            stop=budget,
+            callbacks=[ResultCallback(queue.writer, queue.source)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
             verbose=0,

@@ -42,7 +42,7 @@ class Progress:
         self.started_at = time.monotonic()
         self.running: dict[str, tuple[TrialRow, int, float]] = {}
         self.ended: dict[str, str] = {}
-        self.epochs_done: dict[str, int] = {}
+        self.n_epochs_done = 0
         self.best_of_trial: dict[tuple[str, str], float] = {}
         self.lock = threading.Lock()
 
@@ -55,14 +55,15 @@ class Progress:
     def trial_started(self, row: TrialRow) -> None:
         """Take a trial that begins."""
         with self.lock:
+            self.count(row, 0)  # one whose process died begins again
             self.running[row.trial_id] = (row, 0, math.nan)
 
     def epoch_ended(self, row: TrialRow, epoch: int, metrics: dict[str, float]) -> None:
         """Take one epoch of a trial."""
         with self.lock:
             value = metrics.get(self.objective.metric, math.nan)
+            self.count(row, epoch)
             self.running[row.trial_id] = (row, epoch, value)
-            self.epochs_done[row.trial_id] = epoch
             key = (row.cell, row.trial_id)
             if math.isfinite(value):
                 better = min if self.objective.mode == "min" else max
@@ -71,10 +72,15 @@ class Progress:
     def trial_ended(self, row: TrialRow) -> None:
         """Take a trial that ended, in whatever state."""
         with self.lock:
+            self.count(row, self.epochs)
             self.running.pop(row.trial_id, None)
             self.ended[row.trial_id] = row.state
-            self.epochs_done[row.trial_id] = self.epochs
         self.show_ended(row)
+
+    def count(self, row: TrialRow, epoch: int) -> None:
+        """Count the epochs of a trial up to ``epoch``, and no others, as done."""
+        _, before, _ = self.running.get(row.trial_id, (row, 0, math.nan))
+        self.n_epochs_done += epoch - before
 
     def show_ended(self, row: TrialRow) -> None:
         """Print one line for a trial that ended."""
@@ -94,7 +100,7 @@ class Progress:
 
     def time_left(self) -> str:
         """Return the time left at the pace so far."""
-        done = sum(self.epochs_done.values())
+        done = self.n_epochs_done
         if not done:
             return "time left unknown"
         left = self.n_trials * self.epochs - done
@@ -136,7 +142,7 @@ class LiveProgress(Progress):
         """Return overall progress, time left, best cell, and one row per running trial."""
         with self.lock:
             rows = sorted(self.running.values(), key=lambda item: (item[0].cell, item[0].seed))
-            done = sum(self.epochs_done.values())
+            done = self.n_epochs_done
             header = Text.assemble(
                 (f"{len(self.ended)}/{self.n_trials} trials", "bold"),
                 f"   {self.time_left()}   best cell so far: {self.best_cell()}",

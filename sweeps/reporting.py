@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +32,13 @@ from trainables.picture import Examples, Picture
 from trainables.trial_spec import SWEEP_FILE
 
 if TYPE_CHECKING:  # the analysis is imported when there is something to report
+    from analysis.answer import Answer
     from analysis.exhibit import Drawing
 
 LOSSES_FIGURE = "losses.png"
+MOST_DRAWN = (
+    200  # trials with pictures of their own: a third of a second each; `sweeps report --pictures` draws more
+)
 MOST_PICTURED = 12  # cells side by side in one picture of the report
 
 
@@ -84,7 +88,12 @@ def mirror_problems(outcome: Outcome, uri: str) -> list[str]:
 
 
 def write_sweep_report(
-    folder: Path, console: Console, *, always: bool = False, out: Path | None = None
+    folder: Path,
+    console: Console,
+    *,
+    always: bool = False,
+    out: Path | None = None,
+    most_drawn: int = MOST_DRAWN,
 ) -> Path:
     """Print the verdicts of a sweep and write its report, unless it is there; return the path of ``report.html``.
 
@@ -93,6 +102,7 @@ def write_sweep_report(
         console: Where the verdicts are printed.
         always: Whether to write it again when it speaks of these very records already.
         out: Folder of the report; beside the records, with the pictures of the trials, when None.
+        most_drawn: Trials whose pictures are drawn.
     """
     from analysis.answer import answer
     from analysis.load import load_table
@@ -111,7 +121,7 @@ def write_sweep_report(
     else:
         report = write_report(records, target, pictures_side_by_side(records, folder))
         if out is None:
-            draw_trials(records, folder)
+            draw_trials(records, folder, best_first(records, report.answer)[:most_drawn])
             note.write_text(records.digest)
     console.print(report_text(report))
     return report.html
@@ -135,12 +145,22 @@ def write_mlflow_report(uri: str, sweep_id: str, target: Path, console: Console)
     return report.html
 
 
-def draw_trials(records: Records, folder: Path) -> None:
-    """Draw the loss curves and the family's pictures of every finished trial that has none yet."""
+def best_first(records: Records, found: Answer) -> list[TrialRow]:
+    """Return the trials that are worth a picture, those of the cells that the report lists first, in that order."""
+    names = [axis.name for axis in found.table.axes]
+    order = {cell.key: place for place, cell in enumerate(found.shown_cells)}
+    return sorted(
+        pictured(records),
+        key=lambda row: order.get(tuple(row.swept[name] for name in names if name in row.swept), len(order)),
+    )
+
+
+def draw_trials(records: Records, folder: Path, rows: Sequence[TrialRow]) -> None:
+    """Draw the loss curves and the family's pictures of those trials that are finished and have none yet."""
     from analysis.curves import draw_trial_losses
 
     pictures = {name: picture for name, picture in pictures_of(records).items() if picture.per_trial}
-    for row in pictured(records):
+    for row in rows:
         trial = folder / trial_folder(row.cell, row.seed)
         if row.state == "running" or not trial.is_dir():
             continue

@@ -1,4 +1,4 @@
-"""Schedulers that end unpromising points of a search early: one per grid point, and none for its finalists.
+"""Schedulers: trials start in their order, and unpromising points of a search end early, finalists never.
 
 Ray Tune's schedulers compare all trials they see. Here every grid point is compared with itself, the
 finalists' further seeds are left alone, and what an earlier start has recorded is shown to the scheduler
@@ -8,10 +8,12 @@ again, so that a search which was killed prunes as if it had not been.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from sweeps.study import Study
@@ -56,7 +58,29 @@ def make_scheduler(study: Study) -> TrialScheduler:
     )
 
 
-class GroupedScheduler(FIFOScheduler):  # type: ignore[misc]
+class InOrder(FIFOScheduler):  # type: ignore[misc]
+    """Starts trials in the order in which they came; Tune's own looks at every step through all that ever ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: deque[Trial] = deque()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave Tune's snapshots without it: resume rests on records."""
+        return {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Take a new trial, or one whose process died."""
+        self._waiting.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return the first trial that has not begun."""
+        while self._waiting and self._waiting[0].status != Trial.PENDING:
+            self._waiting.popleft()
+        return self._waiting[0] if self._waiting else None
+
+
+class GroupedScheduler(InOrder):
     """Asks one scheduler per grid point; trials without a group are never ended.
 
     Args:
@@ -68,10 +92,6 @@ class GroupedScheduler(FIFOScheduler):  # type: ignore[misc]
         self._make = make
         self._schedulers: dict[str, TrialScheduler] = {}
         self._begun: dict[str, Sequence[dict[str, Any]]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave Tune's snapshots without it: resume rests on records."""
-        return {}
 
     def replay(self, group: str, trial_id: str, results: Iterable[dict[str, Any]]) -> None:
         """Show a group's scheduler the results of a trial that an earlier start has ended."""
@@ -89,6 +109,7 @@ class GroupedScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Take a new trial."""
+        super().on_trial_add(tune_controller, trial)
         if (group := group_of(trial)) is None:
             return
         scheduler = self._of(group)

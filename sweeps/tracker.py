@@ -36,6 +36,7 @@ class Tracker:
         self._pending: dict[str, Pending] = {}
         self._closing, self._stopping = threading.Event(), threading.Event()
         self._retry_at, self._unanswered_at = 0.0, -LINGER_S
+        self._n_sent = 0
         self.store: MlflowStore | None = None
         self.problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
@@ -50,14 +51,17 @@ class Tracker:
         self._inbox.put((row, epoch))
 
     def drain(self, timeout_s: float) -> int:
-        """Send everything that waits, for at most ``timeout_s`` seconds.
+        """Send everything that waits, for as long as ``timeout_s`` seconds are enough for one trial more.
 
         Returns:
             Number of trials with something that MLflow has not got; the records have it.
         """
         self._closing.set()
         self._inbox.put(None)
-        self._thread.join(timeout_s)
+        n_sent = -1
+        while self._thread.is_alive() and n_sent != self._n_sent:
+            n_sent = self._n_sent
+            self._thread.join(timeout_s)
         self._stopping.set()
         return len(self._pending)
 
@@ -122,6 +126,7 @@ class Tracker:
                     return False
                 self._push(self.store, self._pending[trial_id])
                 del self._pending[trial_id]
+                self._n_sent += 1
         except Exception as error:  # noqa: BLE001 - whatever a remote store raises, it is tried again
             self._failed(error)
             return False

@@ -189,24 +189,28 @@ class MlflowStore:
 
     def _children(self) -> dict[str, Run]:
         own = f"tags.records_id = '{self.records_id}' and tags.kind = 'trial'"
-        by_trial: dict[str, list[Any]] = {}
+        children: dict[str, Run] = {}  # and not what MLflow gives, 10 KB each
+        doubles: dict[str, list[Any]] = {}
+        late: set[str] = set()  # they came below a double
         for run in self._search(own if self.records_id else children_of(self.parent.run_id)):
-            by_trial.setdefault(run.data.tags["trial_id"], []).append(run)
-        kept = {trial: self._one_of(runs) for trial, runs in by_trial.items()}
-        for run in kept.values():
-            if run.data.tags.get(PARENT) != self.parent.run_id:  # it came late, below a double
-                self.client.set_tag(run.info.run_id, PARENT, self.parent.run_id)
-        return {trial: run_of(run) for trial, run in kept.items()}
+            if run.data.tags.get(PARENT) != self.parent.run_id:
+                late.add(run.info.run_id)
+            if children.setdefault(run.data.tags["trial_id"], found := run_of(run)) is not found:
+                doubles.setdefault(run.data.tags["trial_id"], []).append(run)
+        for trial, runs in doubles.items():
+            children[trial] = run_of(self._one_of([self.client.get_run(children[trial].run_id), *runs]))
+        for run_id in late & {run.run_id for run in children.values()}:
+            self.client.set_tag(run_id, PARENT, self.parent.run_id)
+        return children
 
-    def _search(self, query: str) -> list[Any]:
-        found: list[Any] = []
+    def _search(self, query: str) -> Iterator[Any]:
         token: str | None = None
         while True:
             page = self.client.search_runs([self.experiment_id], query, max_results=1000, page_token=token)
-            found += page
+            yield from page
             token = page.token
             if not token:
-                return found
+                return
 
     def _one_of(self, runs: list[Any]) -> Any:
         """Return the run that was written to, and take away its doubles, which nobody has."""
@@ -219,7 +223,7 @@ class MlflowStore:
     def _claim(self, run: Any) -> tuple[bool, int, int, str]:
         """Return what speaks for a run: this driver wrote to it, others did, or below it; its id settles the rest."""
         n_written = len(run.data.metrics) + len(run.data.params) + len(run.data.tags)
-        n_below = len(self._search(children_of(run.info.run_id)))
+        n_below = sum(1 for _ in self._search(children_of(run.info.run_id)))
         return run.info.run_id in self._written, n_written, n_below, run.info.run_id
 
     def _take_away(self, run: Any) -> None:

@@ -6,12 +6,15 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 
 from analysis.effects import Contrast, estimate, estimate_singly
 from analysis.power import seeds_to_decide
 from analysis.spread import Estimate, fit_spread
+from analysis.two_way import two_way
 
 CELLS = [(latent, beta) for latent in ("none", "linear", "vq") for beta in (0.0, 1.0, 10.0)]
 AXES = ("latent_space", "globals_beta")
@@ -55,16 +58,22 @@ def test_spreads_that_clearly_differ_by_latent_space_are_not_pooled():
     assert fit.contrast(noisy).se > 20 * fit.contrast(quiet).se
 
 
-def test_the_paired_model_is_that_of_statsmodels_on_a_balanced_table():
-    rng = np.random.default_rng(7)
-    values = scattered(rng, lambda cell: 1.0)
-    fit = fit_spread(values, AXES)
-    table = np.array([list(seeds.values()) for seeds in values.values()])
-    residuals = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
-    variance = (residuals**2).sum() / (8 * 2)
-    assert fit.paired.df_resid == 16
-    assert fit.paired.mse_resid == pytest.approx(variance)
-    assert fit.contrast(PAIRS[0]).se >= math.sqrt(2 * variance / 3) * (1 - 1e-9)
+@pytest.mark.parametrize("absent", [(), ((0, 1), (4, 3), (7, 1), (7, 2))])
+def test_the_paired_model_is_the_least_squares_fit_of_the_full_design(absent):
+    values = scattered(np.random.default_rng(7), lambda cell: 1.0)
+    for place, seed in absent:
+        del values[CELLS[place]][seed]
+    rows = [(cell, seed, y) for cell, seeds in values.items() for seed, y in seeds.items()]
+    fit = two_way(pd.DataFrame(rows, columns=["cell", "seed", "y"]), tuple(CELLS))
+    design = [
+        [*(float(cell == c) for c in CELLS), *(float(seed == s) for s in (2, 3))] for cell, seed, _ in rows
+    ]
+    full = OLS(np.array([y for *_, y in rows]), np.array(design)).fit()
+    assert (fit.df, fit.mean_square) == pytest.approx((full.df_resid, full.mse_resid))
+    assert fit.residuals == pytest.approx(full.resid)
+    weights = dict(zip(CELLS, (2, -1, -1, 0.5, 0, 0, 0, 0.5, -1), strict=True))
+    vector = np.array([*weights.values(), 0, 0])
+    assert fit.contrast(weights) == pytest.approx((vector @ full.params, vector @ full.cov_params() @ vector))
 
 
 def test_one_seed_gives_an_estimate_and_no_interval():

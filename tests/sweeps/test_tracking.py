@@ -132,6 +132,23 @@ def test_a_store_that_is_away_stops_nobody_and_gets_everything_when_it_is_back(t
     assert attempts[1] - attempts[0] >= RETRY_EVERY_S
 
 
+@pytest.mark.slow
+def test_a_store_that_is_slow_is_waited_for_as_long_as_it_takes_something(tmp_path):
+    store = store_in(tmp_path)
+    push = store.push
+
+    def slow_push(pending):
+        time.sleep(0.3)
+        push(pending)
+
+    store.push = slow_push
+    tracker = Tracker(lambda: store, Records(SWEEP), lambda row: tmp_path / row.trial_id)
+    for seed in range(14):
+        tracker.trial(replace(ENDED, trial_id=f"t{seed}", seed=seed))
+    assert tracker.drain(3.0) == 0, "three seconds are enough for one, though not for all"
+    assert len(store.children) == 14
+
+
 def test_a_store_that_stays_away_is_given_up_in_time_and_says_why():
     def connect():
         raise TimeoutError
