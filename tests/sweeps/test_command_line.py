@@ -34,7 +34,7 @@ RUN = ["run", "compare_globals_heads"]
         (["--address", "127.0.0.1:1"], "No Ray cluster at 127.0.0.1:1"),
         (
             ["--address", "local", "--gpus-per-trial", "64"],
-            "A trial asks for 1 CPU and 64 GPU, and no node has that",
+            "A trial asks for 1 CPU, 64 GPU, and no node has that",
         ),
     ],
 )
