@@ -365,8 +365,8 @@ def tuner(
             scheduler=scheduler,
             num_samples=TRIALS_PER_ROUND,
             reuse_actors=True,
-            trial_name_creator=lambda trial: str(trial.trial_id),
-            trial_dirname_creator=lambda trial: str(trial.trial_id),
+            trial_name_creator=name_of,
+            trial_dirname_creator=name_of,
         ),
         run_config=tune.RunConfig(
             name=queue.writer.plan.sweep_id,
@@ -378,6 +378,11 @@ def tuner(
             verbose=0,
         ),
     )
+
+
+def name_of(trial: Any) -> str:
+    """Return the name of a Tune trial; no lambda, which Tune would keep as code with every trial."""
+    return str(trial.trial_id)
 
 
 def trial_config(plan: Plan, trial: PlannedTrial, options: RunOptions) -> dict[str, Any]:
