@@ -242,7 +242,7 @@ def test_tables_stand_on_the_page_in_report_json_and_as_csv(report):
 def test_the_page_lists_the_finalists_and_the_csv_has_every_point(report):
     assert report.html.read_text().count("kl_weight") > 0
     assert len(report.answer.shown_cells) == 6
-    assert "the other 74 are in cells.csv" in report.html.read_text()
+    assert "; 74 more are in cells.csv." in report.html.read_text()
     header, *rows = (report.folder / "cells.csv").read_text().splitlines()
     assert len(rows) == 80 + 1
     assert {"n_collapsed", "n_pruned"} <= set(header.split(","))

@@ -7,17 +7,16 @@ from trainables.lvm.lsa import Lsa
 from trainables.lvm.vector_files import read_windows
 
 COLOURS = ("red", "green", "blue", "white")
-TEXT = "\n\n".join(
-    f"The {first} house stands near the {second} hill." for first in COLOURS for second in COLOURS
-)
+PLACES = {"first.txt": "near", "second.md": "behind"}
 
 
 @pytest.fixture
 def texts(tmp_path):
     folder = tmp_path / "texts"
     folder.mkdir()
-    for name in ("first.txt", "second.md"):
-        (folder / name).write_text(TEXT)
+    for name, place in PLACES.items():
+        sentences = [f"The {a} house stands {place} the {b} hill." for a in COLOURS for b in COLOURS]
+        (folder / name).write_text("\n\n".join(sentences))
     return folder
 
 
