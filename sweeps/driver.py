@@ -50,9 +50,7 @@ with suppress(ImportError):  # what starting Ray would import, so that MLflow ca
 CONNECT_TIMEOUT_S = 5.0
 OWN_VARIABLES = ("PYTHONPATH", "AWS_ENDPOINT_URL", "AWS_REGION")  # and no secret: Ray shows them
 PENDING_OF_A_GRID = "64"  # trials that Tune may hold ready; of a search one, to draw as late as possible
-TRIALS_PER_ROUND = (
-    2500  # Tune keeps 10 KB of each: the memory of a round, at the price of new actors for the next
-)
+TRIALS_PER_ROUND = 2500  # Tune keeps what it has seen, 17 KB each; the next round costs new actors
 
 
 class TrialQueue(Searcher):  # type: ignore[misc]

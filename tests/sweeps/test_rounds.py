@@ -1,15 +1,22 @@
 """Many trials: Tune runs in rounds, and nothing is lost, doubled or trained twice across their borders."""
 
+import cProfile
+import io
 import json
 import os
+import pstats
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
-from sweeps.records import HISTORY_FILE, read_trial_rows
+from benchmarks.many_trials import planned
+from sweeps.progress import Progress
+from sweeps.records import HISTORY_FILE, EpochRow, RecordWriter, read_trial_rows
 from tests.sweeps.conftest import ROOT, assert_once_in_mlflow, only_sweep
 
 ROUND, TRIALS, KILLED_AFTER = 160, 300, 180
@@ -86,6 +93,40 @@ def test_many_trials_in_rounds_are_each_trained_and_recorded_once_through_a_kill
     assert_once_in_mlflow(f"sqlite:///{tmp_path}/mlflow.db", records, "valid/rec_target")
 
 
+def calls(work, *arguments):
+    """Return how many function calls a piece of work takes."""
+    profile = cProfile.Profile()
+    profile.runcall(work, *arguments)
+    return pstats.Stats(profile).total_calls
+
+
+def record(plan):
+    """Record every trial of a plan as a driver does, start, epoch and end, and show what a line of each shows."""
+    writer = RecordWriter(plan.folder, {"axes": {"target": {}, "pull": {}}})
+    progress = Progress(plan.study.objective, plan.n_trials, 1, Console(file=io.StringIO()))
+    for trial in plan.trials:
+        writer.record_trial(trial.row)
+        progress.trial_started(trial.row)
+        writer.record_epoch(EpochRow(trial.trial_id, 1, {"valid/rec_target": 1.0}, 1))
+        progress.epoch_ended(trial.row, 1, {"valid/rec_target": 1.0})
+        ended = replace(trial.row, state="complete", n_epochs=1)
+        writer.record_trial(ended)
+        progress.trial_ended(ended)
+    writer.compact()
+
+
+def test_a_trial_costs_as_many_calls_in_a_plan_of_thousands_and_in_its_records(tmp_path):
+    planning = [calls(planned, n, tmp_path / "plans") / n for n in (100, 1000)]
+    assert planning[1] < 1.1 * planning[0]
+    plans = [planned(n, tmp_path / str(n)) for n in (100, 1000)]
+    recording = [calls(record, plan) / plan.n_trials for plan in plans]
+    assert recording[1] < 1.1 * recording[0]
+    reading = [calls(planned, plan.n_trials, plan.folder.parent.parent) / plan.n_trials for plan in plans]
+    assert reading[1] < 1.1 * reading[0]
+    assert planned(1000, tmp_path / "1000").n_open == 0
+
+
+@pytest.mark.slow
 def test_trials_start_in_their_order_and_those_that_ended_are_not_looked_at_again():
     from ray.tune.experiment import Trial
 
