@@ -131,7 +131,11 @@ def test_a_promoted_model_is_a_version_that_says_where_it_comes_from_and_what_it
     )
     row = read_records(only_sweep(trained.out)).trials[promoted["trial_id"]]
     sweep_id = only_sweep(trained.out).name
-    assert version.tags == {"sweep_id": sweep_id, "trial_id": row.trial_id, "cell": row.cell}
+    origin = {"sweep_id": sweep_id, "trial_id": row.trial_id, "cell": row.cell}
+    verdict = {"objective", "objective_value", "best_baseline", "best_baseline_value", "against_baseline"}
+    assert {name: version.tags[name] for name in origin} == origin
+    assert version.tags.keys() == origin.keys() | verdict
+    assert (version.tags["objective"], version.tags["best_baseline"]) == ("valid/mse", "mean_vector")
     assert client.get_run(version.run_id).data.tags["trial_id"] == row.trial_id
     signature = mlflow.models.Model.load(str(artifacts_of(trained))).signature
     assert [tensor.shape for tensor in signature.inputs.inputs] == [(-1, N_CONTEXT, DIM)]
