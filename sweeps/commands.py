@@ -80,24 +80,38 @@ def list_studies(as_json: bool) -> None:
 @click.argument("study")
 @study_options
 @click.option("--time-budget", "time_budget_s", type=DurationType(), help="Say what this time would buy.")
+@click.option(
+    "--measure", is_flag=True, help="Train an epoch of each kind of model to learn time and memory."
+)
 @click.pass_obj
 def plan(
-    given: Study | None, /, study: str, as_json: bool, time_budget_s: float | None, **options: Any
+    given: Study | None,
+    /,
+    study: str,
+    as_json: bool,
+    measure: bool,
+    time_budget_s: float | None,
+    **options: Any,
 ) -> None:
-    """Show what a study would run: cells, seeds, what is finished. Starts nothing.
+    """Show what a study would run: cells, seeds, what is finished, what it takes. Starts no sweep.
 
     \b
     sweeps plan compare_globals_heads
+    sweeps plan compare_globals_heads --measure
     sweeps plan compare_globals_heads --seeds 5 --set latent_dim=2,8
     sweeps plan recon_weight --max-trials 200 --time-budget 2h
     """
     from sweeps.plan_view import plan_facts, plan_text
+    from sweeps.price import recorded_price, rehearsed_price
 
     planned = planned_from(given or load_study(study), **options)
+    price = rehearsed_price(planned) if measure else recorded_price(planned)
     if as_json:
-        print_json(plan_facts(planned, time_budget_s))
+        print_json(plan_facts(planned, price, time_budget_s))
     else:
-        console().print(plan_text(planned, time_budget_s), markup=False, highlight=False, soft_wrap=True)
+        console().print(
+            plan_text(planned, price, time_budget_s), markup=False, highlight=False, soft_wrap=True
+        )
 
 
 @cli.command()

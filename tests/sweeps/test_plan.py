@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from search_spaces.domains import SpaceError
+from search_spaces.errors import RefusedError
 from search_spaces.globals_autoencoder import SPACE
 from sweeps.plan import axes_of, cell_label, folder_name, make_plan
 from sweeps.plan_view import plan_facts, plan_text
+from sweeps.price import Price, recorded_price, rehearsed_price
 from sweeps.records import RecordWriter
 from sweeps.study import Objective, Study, StudyError
 from sweeps.study_files import load_study, study_names
@@ -72,9 +74,9 @@ def test_a_finished_trial_is_not_planned_again_and_a_failed_one_is(tmp_path):
     again = make_plan(STUDY, tmp_path)
     assert set(again.recorded) == {trial.trial_id for trial in plan.trials[:2]}
     assert len(again.open_trials) == 25
-    facts = plan_facts(again)
+    facts = plan_facts(again, recorded_price(again))
     assert (facts["n_trials"], facts["n_finished"], facts["n_open"]) == (27, 2, 25)
-    assert "finished 2, to train 25" in plan_text(again)
+    assert "finished 2, to train 25" in plan_text(again, recorded_price(again))
 
 
 def test_a_trial_that_another_sweep_has_finished_is_found_there(tmp_path):
@@ -230,7 +232,9 @@ def test_a_parameter_is_searched_in_place_of_its_grid(tmp_path):
     assert list(plan.study.grid) == ["latent_space"]
     assert plan.trials == ()
     assert plan.n_trials == plan.study.budget.n_trials == 3 * (20 + 3 * 2)
-    assert "3 searches x (20 points by tpe + 3 finalists on 2 further seeds) = 78 trials" in plan_text(plan)
+    assert "3 searches x (20 points by tpe + 3 finalists on 2 further seeds) = 78 trials" in plan_text(
+        plan, recorded_price(plan)
+    )
     assert axes_of(plan.study, SPACE)["globals_beta"]["searched"]
 
 
@@ -256,7 +260,9 @@ def test_a_search_takes_the_guards_of_its_family_and_a_grid_takes_none(tmp_path)
 
 def test_the_plan_says_what_a_time_budget_buys(tmp_path):
     plan = make_plan(STUDY, tmp_path)
-    assert "2 h 00 min buy: unknown, no trial of this study is recorded" in plan_text(plan, 7200.0)
+    assert "2 h 00 min buy: unknown, no trial of this study is recorded" in plan_text(
+        plan, recorded_price(plan), 7200.0
+    )
     writer = RecordWriter(
         plan.folder, {"sweep_id": plan.sweep_id, "study": {"name": STUDY.name}, "axes": dict(STUDY.grid)}
     )
@@ -264,5 +270,42 @@ def test_the_plan_says_what_a_time_budget_buys(tmp_path):
     writer.compact()
     again = make_plan(STUDY, tmp_path)
     cores = os.cpu_count()
-    assert plan_facts(again, 80.0)["affordable"] == min(26, 2 * cores)
-    assert f"about {min(26, 2 * cores)} of 26 open trials on {cores} cores" in plan_text(again, 80.0)
+    assert plan_facts(again, recorded_price(again), 80.0)["affordable"] == min(26, 2 * cores)
+    assert f"about {min(26, 2 * cores)} of 26 open trials on {cores} cores" in plan_text(
+        again, recorded_price(again), 80.0
+    )
+
+
+def test_each_cell_costs_what_its_own_trials_took_and_the_usual_where_none_was_trained(tmp_path):
+    plan = make_plan(STUDY, tmp_path)
+    cheap, dear = plan.points[0].label, plan.points[1].label
+    price = Price({cheap: 1.0, dear: 5.0}, 100.0)
+    n_others = len(plan.points) - 2
+    assert price.cpu_s(plan) == (1.0 + 5.0 + n_others * 3.0) * STUDY.epochs * STUDY.seeds
+
+
+def test_a_node_that_cannot_hold_as_many_trials_as_it_has_cores_is_warned_of():
+    assert "WARNING: give --memory-per-trial" in Price({}, 1e9).memory_text()
+    assert "WARNING" not in Price({}, 1.0).memory_text()
+
+
+@pytest.mark.slow
+def test_a_rehearsal_trains_an_epoch_of_each_kind_of_model_and_writes_nothing(toy_study, tmp_path):
+    study = replace(
+        load_study(str(toy_study())), grid={"pull": (0.1, 1.0, 10.0), "nap_ms": (0, 400)}, fixed={}
+    )
+    plan = make_plan(study, tmp_path / "out")
+    price = rehearsed_price(plan)
+    assert set(price.epoch_s) == {point.label for point in plan.points}
+    assert len(set(price.epoch_s.values())) == 2, "a pull is a weight, and costs nothing"
+    assert price.epoch_s["pull=1,nap_ms=400"] > 0.15 > price.epoch_s["pull=1,nap_ms=0"]
+    assert 100 < price.memory_mb < 2000
+    assert "an epoch of each kind of model" in plan_text(plan, price)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_trained_is_told_by_a_rehearsal(toy_study, tmp_path):
+    study = replace(load_study(str(toy_study())), grid={"break_at": (1,)})
+    with pytest.raises(RefusedError, match="break_at=1 cannot be trained: "):
+        rehearsed_price(make_plan(study, tmp_path))
