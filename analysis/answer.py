@@ -5,22 +5,24 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
 from analysis import guards, search, search_findings
 from analysis.cells import Cell, shown_counts, summarise
-from analysis.effects import Contrast, Effect, estimate, own_error_rate
+from analysis.effects import LEVEL, Contrast, Effect, estimate, own_error_rate
 from analysis.findings import Finding
 from analysis.follow_up import FollowUp
 from analysis.importance import Importances
 from analysis.levels import crowded, unlisted_pairs
+from analysis.looks import Judged, Seen, at_look, judged_in_looks, recorded_looks
+from analysis.next_steps import proposals
 from analysis.pareto import Front, pareto_front
 from analysis.recommendation import (
     MOST_COMPARED,
     Recommendation,
     contrasts_with_best,
-    next_study,
     ranked_cells,
     recommend,
     why_none,
@@ -59,6 +61,7 @@ class Answer:
         figure_metrics: Metrics that are drawn as heatmaps.
         problems: What is missing or unknown.
         importances: How much each parameter of a search decides; empty for a grid.
+        path: What each look saw of a sweep that was run until decided; empty for any other.
     """
 
     table: SweepTable
@@ -71,14 +74,22 @@ class Answer:
     figure_metrics: tuple[str, ...]
     problems: tuple[str, ...]
     importances: tuple[Importances, ...] = ()
+    path: tuple[Seen, ...] = ()
+
+    @cached_property
+    def proposals(self) -> list[FollowUp]:
+        """What could be run next, the most urgent first."""
+        ranked = ranked_cells(self.table)
+        if not ranked:
+            return []
+        taken = self.recommendation
+        chosen = ranked[0] if taken is None else tuple(taken.cell[axis.name] for axis in self.table.axes)
+        return proposals(self.table, self.findings, chosen)
 
     @property
     def follow_up(self) -> FollowUp | None:
         """What to run next, None when nothing is proposed."""
-        if self.recommendation is not None:
-            return self.recommendation.follow_up
-        ranked = ranked_cells(self.table)
-        return next_study(self.table, self.findings, ranked[0]) if ranked else None
+        return self.proposals[0] if self.proposals else None
 
     @property
     def verdict_tables(self) -> list[VerdictTable]:
@@ -163,7 +174,9 @@ class Answer:
             "recommendation": None if self.recommendation is None else self.recommendation.as_json(),
             "no_recommendation": self.no_recommendation or None,
             "follow_up": None if self.follow_up is None else self.follow_up.as_json(),
+            "proposals": [proposal.as_json() for proposal in self.proposals],
             "guards": guards.as_json(table),
+            "path": [seen.as_json() for seen in self.path],
             "importances": [vars(item) for item in self.importances],
             "problems": list(self.problems),
             "params": dict(table.params),
@@ -204,29 +217,53 @@ def answer(table: SweepTable) -> Answer:
         AnalysisError: If the study names an analysis that does not exist.
     """
     module = load_analysis(str(table.study.get("analysis") or "grid"))
-    effects = all_effects(table, module.contrasts(table))
     importances = search_findings.all_importances(table)
-    findings = [
-        *module.findings(table, effects),
-        *search_findings.findings(table, effects, importances),
-        *guards.findings(table),
-    ]
+
+    def judge(known: SweepTable, level: float) -> Judged:
+        return judged_at(known, module, importances, level)
+
+    looks = recorded_looks(table)
+    judged, path = judged_in_looks(table, looks, judge) if looks else (judge(table, LEVEL), ())
+    table = at_look(table, path[-1].look) if path else table
+    effects = judged.effects
     front = objective_front(table) if table.objectives else pareto_front(table, module.TRADE_OFF)
     metrics = tuple(module.figure_metrics(table))
     return Answer(
         table=table,
         cells=tuple(summarise(table, list(dict.fromkeys([*table.metrics, *metrics])))),  # some are derived
         effects=effects,
-        findings=tuple(findings),
+        findings=judged.findings,
         recommendation=with_standing(
-            table, recommend(table, effects, findings, front), metrics, getattr(module, "ALSO", ())
+            table, recommend(table, effects, front), metrics, getattr(module, "ALSO", ())
         ),
         no_recommendation=why_none(table) or "",
         front=front,
         figure_metrics=metrics,
         problems=(*table.problems, *spread_problems(effects), *cell_problems(table), *limits(table)),
         importances=tuple(importances),
+        path=path,
     )
+
+
+def judged_at(
+    table: SweepTable, module: ModuleType, importances: Sequence[Importances], level: float
+) -> Judged:
+    """Return effects that hold at once with ``level``, and the findings that rest on them.
+
+    Args:
+        table: The sweep.
+        module: The analysis of its study.
+        importances: What decides the objective of a search.
+        level: Simultaneous confidence.
+    """
+    contrasts, further = all_contrasts(table, module.contrasts(table))
+    effects = all_effects(table, contrasts, further, level)
+    findings = (
+        *module.findings(table, effects),
+        *search_findings.findings(table, effects, importances),
+        *guards.findings(table),
+    )
+    return Judged({contrast.id: contrast for contrast in contrasts}, effects, findings)
 
 
 def with_standing(
@@ -239,19 +276,31 @@ def with_standing(
     return replace(taken, standing=standing_of(table, cell, shown, also))
 
 
-def all_effects(table: SweepTable, of_study: Sequence[Contrast]) -> dict[str, Effect]:
-    """Return the effects of a report, whose intervals hold all at once.
+def all_contrasts(table: SweepTable, of_study: Sequence[Contrast]) -> tuple[list[Contrast], int]:
+    """Return everything that a report compares, and how many comparisons it could have shown besides.
 
     Args:
         table: The sweep.
         of_study: The contrasts that the study's findings ask for.
     """
     with_best, further = contrasts_with_best(table)
-    further += unlisted_pairs(table)
     asked = [contrast for contrast in [*of_study, *with_best] if search.can_be_shown(table, contrast)]
-    further += search.has_optimism(table)
-    effects = estimate(table, asked, further)
-    luck = search.optimism(table, own_error_rate(asked, further))
+    return asked, further + unlisted_pairs(table) + search.has_optimism(table)
+
+
+def all_effects(
+    table: SweepTable, contrasts: Sequence[Contrast], further: int, level: float = LEVEL
+) -> dict[str, Effect]:
+    """Return the effects of a report, whose intervals hold all at once.
+
+    Args:
+        table: The sweep.
+        contrasts: What is compared.
+        further: Comparisons that could have been shown besides.
+        level: Simultaneous confidence.
+    """
+    effects = estimate(table, contrasts, further, level)
+    luck = search.optimism(table, own_error_rate(contrasts, further, level))
     return effects if luck is None else {**effects, luck.id: luck}
 
 
@@ -277,6 +326,8 @@ def cell_problems(table: SweepTable) -> list[str]:
     """
     expected = table.study.get("seeds")
     n_expected = len(expected) if isinstance(expected, list | tuple) else int(expected or 0)
+    if looks := recorded_looks(table):  # only the cells of open findings have more
+        n_expected = looks[0].n_seeds
     said = []
     for cell in table.cells:
         states = table.states_of(cell)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from analysis.table import Axis, SweepTable
-from search_spaces.domains import Value, value_text
+from search_spaces.domains import Value
 from sweeps.study import ARM, POINTS, Study
 
 BUDGET = (
@@ -43,6 +42,10 @@ class FollowUp:
         budget: How a search spends its trials: sampler, scheduler, max_trials, finalists.
         objectives: Metric and mode of every objective of a search with several.
         guards: Arguments of every guard, None to leave them to the study's default.
+        parent: The sweep that proposes it: its id and the name of its study.
+        finding: The finding that asks for it, or what else does: ``edge``, ``more seeds``, ``finer``, ``narrower``.
+        could_change: What its answer could change, one sentence.
+        family_root: Folder from which a user's own family is imported, empty for one of the project.
     """
 
     name: str
@@ -61,6 +64,16 @@ class FollowUp:
     budget: Mapping[str, Value] = field(default_factory=dict)
     objectives: tuple[tuple[str, str], ...] = ()
     guards: tuple[Mapping[str, Any], ...] | None = None
+    parent: tuple[str, str] = ("", "")
+    finding: str = ""
+    could_change: str = ""
+    family_root: str = ""
+
+    @property
+    def follows(self) -> dict[str, str]:
+        """Its lineage as `sweeps.study.Study` keeps it, empty when its parent has no id."""
+        sweep_id, study = self.parent
+        return {"sweep": sweep_id, "study": study, "finding": self.finding} if sweep_id else {}
 
     @property
     def n_trials(self) -> int:
@@ -128,6 +141,8 @@ def propose(
         else {},
         objectives=tuple((item.metric, item.mode) for item in table.objectives if search),
         guards=recorded_guards(study),
+        parent=(table.sweep_id, str(study.get("name") or "")),
+        family_root=str(table.provenance.get("family_root") or ""),
     )
 
 
@@ -204,105 +219,12 @@ def more_seeds(used: tuple[int, ...], wanted: int | None) -> tuple[int, ...]:
 
 
 def proposal_for_seeds(table: SweepTable, seeds: int | None, reason: str) -> FollowUp | None:
-    """Return the same study with more seeds; with twice as many when it is not known how many decide."""
+    """Return the same study with more seeds; with twice as many when it is not known how many decide.
+
+    None where it has as many already as are ever proposed.
+    """
+    if table.n_seeds >= MOST_SEEDS_PROPOSED:
+        return None
     wanted = max(seeds or 2 * max(1, table.n_seeds), table.n_seeds + 1)
     question = table.study.get("question") or "Does the answer hold with more seeds?"
     return propose(table, "more_seeds", question, reason, seeds=min(wanted, MOST_SEEDS_PROPOSED))
-
-
-def study_text(follow_up: FollowUp) -> str:
-    """Return the follow-up as the text of a study file, which defines ``STUDY`` and runs by itself."""
-    objective = f"Objective({literal(follow_up.metric)}, mode={literal(follow_up.mode)})"
-    lines = [
-        f"    name={literal(follow_up.name)},",
-        f"    family={literal(follow_up.family)},",
-        f"    question={literal(follow_up.question)},",
-        *varied_lines(follow_up),
-        f"    seeds={literal(follow_up.seeds)},",
-        f"    epochs={follow_up.epochs},",
-        f"    objective={objective},",
-        *search_lines(follow_up),
-        f"    analysis={literal(follow_up.analysis)},",
-    ]
-    imports = "from trainables.guard import Guard\n" if follow_up.guards else ""
-    return (
-        f'"""{docstring(follow_up.question)}\n\n{docstring(follow_up.reason)}\n'
-        f"{follow_up.n_trials} trials: {docstring(varied_text(follow_up))}; {len(follow_up.seeds)} seeds.\n"
-        'Run: sweeps run next_study.py\n"""\n\n'
-        f"from sweeps.study import Objective, Study\n{imports}\n"
-        "STUDY = Study(\n" + "\n".join(lines) + "\n)\n\n"
-        'if __name__ == "__main__":\n    from sweeps.__main__ import main\n\n    main(STUDY)\n'
-    )
-
-
-def varied_text(follow_up: FollowUp) -> str:
-    """Return what varies, in words."""
-    listed = [f"{k} in {', '.join(map(value_text, v))}" for k, v in follow_up.grid.items()]
-    arms = [f"{ARM} in {', '.join(follow_up.arms)}"] if follow_up.arms else []
-    ranges = [
-        f"{name} from {value_text(v[0])} to {value_text(v[1])}"
-        if is_range(v)
-        else f"{name} among {', '.join(map(value_text, v))}"
-        for name, v in follow_up.search.items()
-    ]
-    return "; ".join([*arms, *listed, *ranges])
-
-
-def is_range(values: Sequence[Value]) -> bool:
-    """Return whether the two values of a searched parameter are bounds."""
-    return len(values) == 2 and not any(isinstance(value, str | bool) for value in values)
-
-
-def varied_lines(follow_up: FollowUp) -> list[str]:
-    """Return the lines of a study file that say what varies and what is fixed."""
-    found = [
-        mapping_line(name, getattr(follow_up, name))
-        for name in ("grid", "search")
-        if getattr(follow_up, name)
-    ]
-    arms = "".join(
-        f"\n        {literal(arm)}: {mapping_literal(params)}," for arm, params in follow_up.arms.items()
-    )
-    found += [f"    arms={{{arms}\n    }},"] if arms else []
-    return [*found, f"    fixed={mapping_literal(follow_up.fixed)},"] if follow_up.fixed else found
-
-
-def search_lines(follow_up: FollowUp) -> list[str]:
-    """Return the lines of a study file that say how a search goes about and which rules end a trial."""
-    found = [f"    {name}={literal(value)}," for name, value in follow_up.budget.items()]
-    if follow_up.objectives:
-        named = ", ".join(
-            f"Objective({literal(m)}, mode={literal(mode)})" for m, mode in follow_up.objectives
-        )
-        found.insert(0, f"    objectives=({named}),")
-    if follow_up.guards is None:
-        return found
-    rules = [
-        f"Guard({', '.join(f'{k}={literal(v)}' for k, v in guard.items())})" for guard in follow_up.guards
-    ]
-    return [*found, f"    guards=({', '.join(rules)}{',' if rules else ''}),"]
-
-
-def mapping_line(name: str, values: Mapping[str, Sequence[Value]]) -> str:
-    """Return one argument of a study file that maps parameters to values, a line each."""
-    lines = "".join(f"\n        {literal(key)}: {literal(v)}," for key, v in values.items())
-    return f"    {name}={{{lines}\n    }},"
-
-
-def mapping_literal(values: Mapping[str, Value]) -> str:
-    """Return a mapping as Python source on one line."""
-    return f"{{{', '.join(f'{literal(name)}: {literal(value)}' for name, value in values.items())}}}"
-
-
-def literal(value: Value | Sequence[Value]) -> str:
-    """Return a value as Python source, words in double quotes."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Sequence):
-        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
-    return repr(value)
-
-
-def docstring(text: str) -> str:
-    """Return text that cannot end or alter a docstring."""
-    return text.replace("\\", "\\\\").replace('"', "'").replace("\n", " ").rstrip()

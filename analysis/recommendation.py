@@ -15,8 +15,6 @@ from typing import Any
 
 from analysis.cells import Summary, summaries
 from analysis.effects import Contrast, Effect, estimate_singly
-from analysis.findings import Finding
-from analysis.follow_up import FollowUp, proposal_for_seeds, propose
 from analysis.grid import objective_kind
 from analysis.pareto import Front
 from analysis.standing import Standing
@@ -69,7 +67,6 @@ class Recommendation:
         price: What it costs on other metrics.
         pareto: Names of the Pareto set when two metrics conflict, else empty.
         knee: Name of the knee of that set.
-        follow_up: What to run next.
         standing: How it stands beside what needs no training, on test samples, and on other metrics.
     """
 
@@ -86,7 +83,6 @@ class Recommendation:
     price: tuple[Price, ...]
     pareto: tuple[str, ...] = ()
     knee: str | None = None
-    follow_up: FollowUp | None = None
     standing: Standing = field(default_factory=Standing)
 
     def as_json(self) -> dict[str, Any]:
@@ -105,7 +101,6 @@ class Recommendation:
             "price": [{**vars(price), "text": price.text} for price in self.price],
             "pareto": list(self.pareto),
             "knee": self.knee,
-            "follow_up": None if self.follow_up is None else self.follow_up.as_json(),
             "standing": self.standing.as_json(),
         }
 
@@ -151,9 +146,7 @@ def best_contrasts(table: SweepTable, best: CellKey, cells: Sequence[CellKey]) -
     ]
 
 
-def recommend(
-    table: SweepTable, effects: Mapping[str, Effect], findings: Sequence[Finding], front: Front | None
-) -> Recommendation | None:
+def recommend(table: SweepTable, effects: Mapping[str, Effect], front: Front | None) -> Recommendation | None:
     """Return the recommendation, or None when the sweep supports none; `why_none` says why."""
     if why_none(table) is not None:
         return None
@@ -186,7 +179,6 @@ def recommend(
         price=prices(table, chosen, front),
         pareto=tuple(table.label(cell) for cell in front.cells) if front and conflict else (),
         knee=table.label(front.knee) if front and conflict and front.knee else None,
-        follow_up=next_study(table, findings, chosen),
     )
 
 
@@ -313,39 +305,3 @@ def prices(table: SweepTable, chosen: CellKey, front: Front | None) -> tuple[Pri
             best = front.best(place)
             found.append(Price(metric, points[chosen], table.label(best), points[best]))
     return tuple(found)
-
-
-def next_study(table: SweepTable, findings: Sequence[Finding], chosen: CellKey) -> FollowUp | None:
-    """Return what to run next: what a finding proposes, else more seeds for what is open, else a finer weight."""
-    for finding in findings:
-        if finding.follow_up is not None:
-            return finding.follow_up
-    open_findings = [
-        finding for finding in findings if finding.verdict == "undecided" and rests_on_seeds(finding)
-    ]
-    if open_findings:
-        known = [finding.seeds_needed for finding in open_findings if finding.seeds_needed]
-        named = ", ".join(finding.id for finding in open_findings)
-        return proposal_for_seeds(table, min(known) if known else None, f"Undecided: {named}.")
-    return finer_weight(table, chosen)
-
-
-def rests_on_seeds(finding: Finding) -> bool:
-    """Return whether more seeds could decide a finding: it rests on effects, not on audits or a range."""
-    return any(isinstance(item, Effect) for item in finding.evidence)
-
-
-def finer_weight(table: SweepTable, chosen: CellKey) -> FollowUp | None:
-    """Return the same study with the first weight swept around the recommended value."""
-    for axis, value in zip(table.axes, chosen, strict=True):
-        if axis.weight and not axis.searched and isinstance(value, int | float) and value > 0:
-            around = tuple(float(f"{value * factor:.3g}") for factor in (0.3, 1.0, 3.0))
-            question = f"Is there a better {axis.name} near {value:g}?"
-            return propose(
-                table,
-                f"finer_{axis.name}",
-                question,
-                "The recommended weight can be refined.",
-                {axis.name: around},
-            )
-    return None

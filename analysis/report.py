@@ -22,9 +22,9 @@ from analysis import theme
 from analysis.answer import Answer, answer
 from analysis.cells import cells_frame, shown_counts
 from analysis.exhibit import Drawing, Listing
-from analysis.follow_up import study_text
 from analysis.gallery import gallery
 from analysis.load import load_table
+from analysis.study_file import study_text
 from analysis.table import SweepTable
 from sweeps.records import Records, write_atomically
 

@@ -50,6 +50,8 @@ class Measured:
         startup_s: From the start of the process to the end of its first trial: imports, Ray, actors.
         trial_ms: Between the ends of two trials, over all that this process trained.
         trial_ms_by_part: The same by parts of `EVERY` trials.
+        cpu_ms_by_part: What the driver computes per trial, MLflow's copy included: other work on the machine does not
+            show in it.
         drain_s: From the end of the last trial to the end of the execution: MLflow, tables, Ray.
         report_s: The report, and the pictures of those trials that get some.
         publish_s: Their copy in MLflow, and a look at what it has.
@@ -68,6 +70,7 @@ class Measured:
     startup_s: float
     trial_ms: float
     trial_ms_by_part: list[float]
+    cpu_ms_by_part: list[float]
     drain_s: float
     report_s: float
     publish_s: float
@@ -79,23 +82,31 @@ class Measured:
     records_mb: float
 
 
-class Memory(threading.Thread):
-    """Notes the memory of this process a few times a second."""
+class Watch(threading.Thread):
+    """Notes memory and computing time of this process a few times a second."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.samples: list[tuple[float, float]] = []
+        self.samples: list[tuple[float, float, float]] = []
 
     def run(self) -> None:
         """Note it until the process ends."""
         process = psutil.Process()
         while True:
-            self.samples.append((time.time() * 1000, round(process.memory_info().rss / MB, 1)))
+            memory_mb = round(process.memory_info().rss / MB, 1)
+            self.samples.append((time.time() * 1000, memory_mb, 1000 * time.process_time()))
             time.sleep(0.2)
 
-    def at(self, time_ms: float) -> float:
+    def memory_at(self, time_ms: float) -> float:
         """Return the memory in MB at a time, or the last that is known."""
-        return self.samples[min(bisect_left(self.samples, (time_ms, 0.0)), len(self.samples) - 1)][1]
+        return self._at(time_ms)[1]
+
+    def cpu_at(self, time_ms: float) -> float:
+        """Return the computing time in milliseconds until a time."""
+        return self._at(time_ms)[2]
+
+    def _at(self, time_ms: float) -> tuple[float, float, float]:
+        return self.samples[min(bisect_left(self.samples, (time_ms,)), len(self.samples) - 1)]
 
 
 def study_of(n_trials: int) -> Study:
@@ -115,8 +126,8 @@ def study_of(n_trials: int) -> Study:
 
 def main(out: Path, n_trials: int, started_ms: float) -> None:
     """Run the sweep, or what is left of it, and write what it took; the process was started at ``started_ms``."""
-    memory, uri = Memory(), f"sqlite:///{out / 'mlflow.db'}"
-    memory.start()
+    watch, uri = Watch(), f"sqlite:///{out / 'mlflow.db'}"
+    watch.start()
     plan, plan_s = timed(lambda: planned(n_trials, out))
     options = RunOptions(address="local", cpus_per_trial=CPUS_PER_TRIAL)
     outcome = execute(plan, options, uri, Console())
@@ -125,7 +136,7 @@ def main(out: Path, n_trials: int, started_ms: float) -> None:
     unsent, publish_s = timed(lambda: outcome.unsent or publish(outcome.folder, uri))
     _, status_s = timed(lambda: trial_rows(outcome.folder))
     _, replan_s = timed(lambda: planned(n_trials, out))
-    rss_end_mb = memory.at(time.time() * 1000)
+    rss_end_mb = watch.memory_at(time.time() * 1000)
     records = read_records(outcome.folder)
     ends_ms = ends_after(started_ms, records)
     marks = [*range(0, len(ends_ms) - 1, EVERY), len(ends_ms) - 1]
@@ -137,13 +148,18 @@ def main(out: Path, n_trials: int, started_ms: float) -> None:
         startup_s=(ends_ms[0] - started_ms) / 1000,
         trial_ms=per_trial(ends_ms),
         trial_ms_by_part=[per_trial(ends_ms[a : b + 1]) for a, b in pairwise(marks)],
+        cpu_ms_by_part=[
+            (watch.cpu_at(ends_ms[b]) - watch.cpu_at(ends_ms[a])) / (b - a)
+            for a, b in pairwise(marks)
+            if b > a
+        ],
         drain_s=(executed_ms - ends_ms[-1]) / 1000,
         report_s=report_s,
         publish_s=publish_s,
         status_s=status_s,
         replan_s=replan_s,
         mlflow_trial_ms=sent_alone(records, outcome.folder),
-        rss_mb=[memory.at(ends_ms[mark]) for mark in marks],
+        rss_mb=[watch.memory_at(ends_ms[mark]) for mark in marks],
         rss_end_mb=rss_end_mb,
         records_mb=sum((outcome.folder / name).stat().st_size for name in (TRIALS_FILE, HISTORY_FILE)) / MB,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from search_spaces.errors import RefusedError, UnfinishedError, first_line
 from sweeps.data_commands import data
 from sweeps.job_commands import jobs, stop, submit
 from sweeps.model_commands import promote
+from sweeps.next_commands import next_study
 from sweeps.options import (
     OUT,
     DurationType,
@@ -28,6 +29,7 @@ from sweeps.options import (
     planned_from,
     running_options,
     study_options,
+    taken_run_options,
     uri_option,
 )
 from sweeps.sealed import open_sealed
@@ -52,7 +54,7 @@ def cli() -> None:
     """
 
 
-for command in (data, jobs, promote, stop, submit):
+for command in (data, jobs, next_study, promote, stop, submit):
     cli.add_command(command)
 
 
@@ -131,40 +133,17 @@ def run(
     sweeps run compare_globals_heads --seeds 5 --epochs 10 --set latent_dim=2,8
     sweeps run recon_weight --search kl_weight=1e-3:10 --max-trials 200 --time-budget 2h
     sweeps run my_study.py --address auto --gpus-per-trial 0.25
+    sweeps run compare_globals_heads --decide --max-seeds 10
     """
     from sweeps.access import tracking_uri as clean_uri
-    from sweeps.plan import RunOptions
-    from sweeps.reporting import closing_lines, conclude
-    from sweeps.storage import shown
-    from sweeps.sweep import execute
+    from sweeps.running import run_plan
 
     if given is None and study is None:
         raise RefusedError("No study given. Name one of `sweeps list`, or the path of a study file.")
-    run_options = RunOptions(**{field.name: options.pop(field.name) for field in fields(RunOptions)})
+    run_options = taken_run_options(options)
     planned = planned_from(given or load_study(str(study)), **options)
     uri = clean_uri(tracking_uri, options["out"])
-    screen = console(stderr=as_json)
-    count = f"{planned.n_open} of {planned.n_trials} trials to train"
-    screen.print(f"{planned.study.name} {planned.sweep_id}: {count}", highlight=False)
-    outcome = execute(planned, run_options, uri, screen)
-    report_path, problems = conclude(outcome, uri, screen)
-    facts = {
-        "sweep_id": planned.sweep_id,
-        "records": shown(outcome.folder),
-        "report": report_path and str(report_path),
-        "states": dict(outcome.states),
-        "trained": outcome.trained,
-        "wall_s": round(outcome.wall_s, 1),
-        "tracking_uri": uri,
-        "problems": problems,
-    }
-    if as_json:
-        print_json(facts)
-    else:
-        screen.print(
-            closing_lines(facts, shown(options["out"])), highlight=False, markup=False, soft_wrap=True
-        )
-    return outcome.exit_code if report_path else 1
+    return run_plan(planned, run_options, uri, options["out"], as_json=as_json)
 
 
 @cli.command()

@@ -219,7 +219,11 @@ def scheduler_of(plan: Plan, earlier: Records) -> GroupedScheduler:
 
 @contextmanager
 def ray_session(options: RunOptions) -> Iterator[None]:
-    """Connect to Ray, or start it on this machine; always let go of it again."""
+    """Connect to Ray, or start it on this machine; always let go of it again. Within a session it is that one."""
+    if ray.is_initialized():
+        refuse_too_small(options)
+        yield
+        return
     address = cluster_address(options.address)
     try:
         with keeping_sigterm():

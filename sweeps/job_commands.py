@@ -168,6 +168,9 @@ def given_options(context: click.Context) -> Iterator[str]:
         given = context.get_parameter_source(str(param.name)) == ParameterSource.COMMANDLINE
         if isinstance(param, click.Option) and given and param.name not in OWN_OPTIONS:
             value = context.params[str(param.name)]
+            if param.is_flag:
+                yield param.opts[0]
+                continue
             for one in value if param.multiple else [value]:
                 yield from (param.opts[0], "=".join(one) if isinstance(one, tuple) else str(one))
 

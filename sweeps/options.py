@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ from search_spaces.errors import RefusedError
 from sweeps.study import ARM, SAMPLERS, SCHEDULERS, Study
 
 if TYPE_CHECKING:  # imported where it is used: the command line must answer at once
-    from sweeps.plan import Plan
+    from sweeps.plan import Plan, RunOptions
 
 OUT = Path("outputs")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -106,6 +106,16 @@ question_options = adding(
             "--max-trials", type=click.IntRange(1), help="Most trials of a search, finalists included."
         ),
         click.option("--finalists", type=click.IntRange(1), help="Points that a search runs on all seeds."),
+        click.option(
+            "--decide", is_flag=True, help="Add seeds where findings are open, until they are decided."
+        ),
+        click.option(
+            "--max-seeds",
+            type=click.IntRange(2),
+            default=10,
+            show_default=True,
+            help="Most seeds of --decide.",
+        ),
         click.option("--data", "data_root", type=click.Path(path_type=Path), help="Your own data."),
     ]
 )
@@ -181,7 +191,16 @@ def planned_from(study: Study, **options: Any) -> Plan:
     names = ("seeds", "epochs", "sampler", "scheduler", "max_trials", "finalists")
     changes = {name: options[name] for name in names if options[name] is not None}
     changed = replace(study, **changes).with_parameters(settings).with_ranges(ranges)
+    if options["decide"]:
+        changed = changed.until_decided(options["max_seeds"])
     return make_plan(changed, options["out"], options["data_root"])
+
+
+def taken_run_options(options: dict[str, Any]) -> RunOptions:
+    """Take the options of `running_options` and the address out of ``options``, and return them."""
+    from sweeps.plan import RunOptions
+
+    return RunOptions(**{field.name: options.pop(field.name) for field in fields(RunOptions)})
 
 
 def refuse_unknown_analysis(analysis: str) -> None:

@@ -106,6 +106,7 @@ class Plan:
         code_version: Hash of the code that decides the numbers.
         guards: Rules that end a trial early.
         limit: How many of a grid's trials are wanted, the first ones; None for all.
+        n_seeds: On how many of the seeds a cell runs, by its name; on all where it is not named.
         recorded: Rows of ended trials in this sweep and in others, by id, with the folder of the sweep that holds them.
     """
 
@@ -117,6 +118,7 @@ class Plan:
     code_version: str
     guards: tuple[Guard, ...] = ()
     limit: int | None = None
+    n_seeds: Mapping[str, int] = field(default_factory=dict)
     recorded: dict[str, tuple[TrialRow, Path]] = field(default_factory=dict)
 
     @cached_property
@@ -124,7 +126,13 @@ class Plan:
         """All trials of a grid, seed by seed, so that every cell has a number early; none of a search."""
         if self.study.search:
             return ()
-        cells = itertools.product(self.study.seed_list, self.points)
+        all_seeds = len(self.study.seed_list)
+        cells = (
+            (seed, point)
+            for place, seed in enumerate(self.study.seed_list)
+            for point in self.points
+            if place < self.n_seeds.get(point.label, all_seeds)
+        )
         return tuple(self.trial(point, {}, seed) for seed, point in itertools.islice(cells, self.limit))
 
     def trial(

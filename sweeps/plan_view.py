@@ -28,6 +28,8 @@ def plan_facts(plan: Plan, price: Price, time_budget_s: float | None = None) -> 
         "guards": [guard.text for guard in plan.guards],
         "fixed": dict(study.fixed),
         "seeds": list(study.seed_list),
+        "looks": list(study.looks),
+        "follows": dict(study.follows),
         "epochs": study.epochs,
         "n_trials": plan.n_trials,
         "n_finished": plan.n_finished,
@@ -52,6 +54,7 @@ def plan_text(plan: Plan, price: Price, time_budget_s: float | None = None) -> s
         *([f"  fixed: {cell_label(study.fixed)}"] if study.fixed else []),
         f"  {trials_text(plan)} of {study.epochs} epochs, best epoch by {objectives[0]}",
         *([f"  searches {', '.join(objectives)}"] if len(study.objectives) > 1 else []),
+        *([f"  {looks_text(plan)}"] if study.looks else []),
         *(
             f"  guard: ends a trial at {guard.text}; {study.guard_audit:.0%} are run on"
             for guard in plan.guards
@@ -63,6 +66,14 @@ def plan_text(plan: Plan, price: Price, time_budget_s: float | None = None) -> s
         f"  sweep {plan.sweep_id} in {shown(plan.folder)}",
     ]
     return "\n".join(lines)
+
+
+def looks_text(plan: Plan) -> str:
+    """Return when a sweep that runs until decided looks at its findings, and how many trials it may come to."""
+    *first, last = plan.study.looks
+    at = f"{', '.join(map(str, first))} and {last}" if first else str(last)
+    most = len(plan.points) * last
+    return f"looks at its findings after {at} seeds; open ones go on, {most} trials at most"
 
 
 def axis_lines(study: Study) -> list[str]:

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from search_spaces.domains import Float, Params, Space
 from search_spaces.errors import RefusedError, first_line
@@ -95,10 +96,10 @@ def node_memory_mb() -> float:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def recorded_price(plan: Plan) -> Price:
-    """Return what trials of the same study took, in whatever sweep."""
+def recorded_price(plan: Plan, *kin: Path) -> Price:
+    """Return what trials of the same study took, in whatever sweep, or else those of the studies in ``kin``."""
     by_cell: dict[str, list[float]] = {}
-    rows = kin_of(plan)
+    rows = next(filter(None, map(recorded_in, [plan.folder.parent, *kin])), [])
     for row in rows:
         if row.n_epochs:
             by_cell.setdefault(row.cell, []).append(row.wall_s / row.n_epochs)
@@ -106,10 +107,10 @@ def recorded_price(plan: Plan) -> Price:
     return Price({cell: statistics.median(values) for cell, values in by_cell.items()}, memory)
 
 
-def kin_of(plan: Plan) -> list[TrialRow]:
-    """Return the recorded trials of the same study that completed, in whatever sweep."""
+def recorded_in(folder: Path) -> list[TrialRow]:
+    """Return the recorded trials below the folder of a study that completed, in whatever sweep."""
     rows: list[TrialRow] = []
-    for path in plan.folder.parent.glob(f"*/{TRIALS_FILE}"):
+    for path in folder.glob(f"*/{TRIALS_FILE}"):
         with suppress(RefusedError):  # the damage of another sweep is no reason not to plan this one
             rows += [row for row in read_trial_rows(path.parent).values() if row.state == "complete"]
     return rows

@@ -6,6 +6,7 @@ A study is data: it is read, checked and planned without Ray, torch, Optuna or M
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ ARM = "arm"  # name of the axis whose values are names of settings
 SAMPLERS = ("tpe", "random", "qmc", "nsga2")
 SCHEDULERS = ("asha", "median")
 POINTS = 20  # per point of the grid, when max_trials does not say
+LOOK_GROWTH = 1.5  # from the seeds of one look to those of the next
+FEWEST_TO_DECIDE = 2
 FEWEST_POINTS = 2  # a search of one point compares nothing
 
 
@@ -64,6 +67,9 @@ class Study:
         guards: Rules that end a collapsed trial; None takes the family's own in a search, and none in a grid,
             where the collapse is what is studied.
         guard_audit: Share of trials that are run on when they break a rule, to learn how often rules are wrong.
+        looks: Numbers of seeds after which a sweep that is run until decided looks at its findings, ascending; empty
+            for one that runs on ``seeds``.
+        follows: Where a follow-up comes from: ``sweep`` (its id), ``study`` and ``finding`` that asked for it.
     """
 
     name: str
@@ -84,6 +90,8 @@ class Study:
     finalists: int = 3
     guards: Sequence[Guard] | None = None
     guard_audit: float = 0.1
+    looks: Sequence[int] = ()
+    follows: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -168,6 +176,28 @@ class Study:
         grid = {name: values for name, values in self.grid.items() if name not in ranges}
         fixed = {name: value for name, value in self.fixed.items() if name not in ranges}
         return replace(self, grid=grid, fixed=fixed, search={**self.search, **ranges})
+
+    def until_decided(self, most: int) -> Study:
+        """Return the study with looks from its own number of seeds up to ``most``, half as many again each time.
+
+        Raises:
+            StudyError: If it searches, begins with one seed, or with more than ``most``.
+        """
+        first = len(self.seed_list)
+        if self.search:
+            raise StudyError(
+                "--decide adds seeds to the cells of a grid, and this study searches. Its finalists run on all seeds: "
+                "give more --seeds or --finalists."
+            )
+        if not FEWEST_TO_DECIDE <= first <= most:
+            raise StudyError(
+                f"--decide begins with the {first} seeds of the study and ends with {most}. Begin with at least "
+                f"{FEWEST_TO_DECIDE} (--seeds), because one gives no interval, and end with no fewer (--max-seeds)."
+            )
+        looks = [first]
+        while looks[-1] < most:
+            looks.append(min(most, math.ceil(LOOK_GROWTH * looks[-1])))
+        return replace(self, looks=tuple(looks))
 
     def kept_arms(self, names: Sequence[Value] | None) -> dict[str, Mapping[str, Value]]:
         """Return the arms that are asked for by name, all when None, or raise `StudyError`."""

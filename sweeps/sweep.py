@@ -43,7 +43,7 @@ from sweeps.tracker import Tracker
 from sweeps.tracking import MlflowStore, import_mlflow
 from sweeps.writer import SweepWriter
 from trainables.dataset import Dataset
-from trainables.families import load_family
+from trainables.families import load_family, root_of
 from trainables.trial_spec import SWEEP_FILE
 
 DRAIN_S = 20.0
@@ -212,6 +212,7 @@ def describe(plan: Plan, datasets: dict[str, Dataset]) -> dict[str, Any]:
         "search": {name: searched(family.space[name], bounds) for name, bounds in study.search.items()},
         "guards": [asdict(guard) for guard in plan.guards],
         "seeds": seeds,
+        "looks": list(study.looks or earlier.get("study", {}).get("looks") or ()),
         "n_trials": plan.n_trials,
     }
     return {
@@ -243,8 +244,10 @@ def searched(domain: Domain, bounds: Sequence[Value]) -> dict[str, Any]:
 
 def provenance(plan: Plan) -> dict[str, Any]:
     """Return where the numbers come from: code, data, versions, hardware, time."""
+    root = root_of(plan.study.family)
     return {
         **code_origin(),
+        **({"family_root": str(root)} if root else {}),
         "code_version": plan.code_version,
         "data_fingerprint": ", ".join(dict.fromkeys(point.data_key for point in plan.points)),
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",

@@ -182,6 +182,7 @@ class MlflowStore:
             "objective": self.study.get("objective", {}).get("metric", ""),
             "objective_mode": self.study.get("objective", {}).get("mode", ""),
             "mlflow.note.content": self.study["question"],
+            **{f"parent_{name}": value for name, value in (self.study.get("follows") or {}).items()},
             **{name: str(value) for name, value in provenance.items() if not isinstance(value, dict)},
             **{f"version.{name}": version for name, version in provenance.get("versions", {}).items()},
         }

@@ -50,6 +50,14 @@ def load_family(name: str) -> Family:
     return family
 
 
+def root_of(name: str) -> Path | None:
+    """Return the folder from which a user's own family is imported, None for a family of the project."""
+    if "." not in name:
+        return None
+    load_family(name)
+    return Path(str(sys.modules[name].__file__)).parents[name.count(".") + 1].resolve()
+
+
 def code_version(name: str) -> str:
     """Return a hash of the code that decides a trial's numbers: the family's folder and the training loop.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.follow_up import proposal_for_seeds, propose, study_text
+from analysis.follow_up import proposal_for_seeds, propose
+from analysis.study_file import study_text
 from search_spaces.globals_autoencoder import SPACE
 from sweeps.study_files import load_study
 
