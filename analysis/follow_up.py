@@ -42,6 +42,7 @@ class FollowUp:
         budget: How a search spends its trials: sampler, scheduler, max_trials, finalists.
         objectives: Metric and mode of every objective of a search with several.
         guards: Arguments of every guard, None to leave them to the study's default.
+        epoch_metric: Metric that selects the epoch, None where the objective does.
         parent: The sweep that proposes it: its id and the name of its study.
         finding: The finding that asks for it, or what else does: ``edge``, ``more seeds``, ``finer``, ``narrower``.
         could_change: What its answer could change, one sentence.
@@ -64,6 +65,7 @@ class FollowUp:
     budget: Mapping[str, Value] = field(default_factory=dict)
     objectives: tuple[tuple[str, str], ...] = ()
     guards: tuple[Mapping[str, Any], ...] | None = None
+    epoch_metric: str | None = None
     parent: tuple[str, str] = ("", "")
     finding: str = ""
     could_change: str = ""
@@ -141,6 +143,7 @@ def propose(
         else {},
         objectives=tuple((item.metric, item.mode) for item in table.objectives if search),
         guards=recorded_guards(study),
+        epoch_metric=table.objective.epoch_metric,
         parent=(table.sweep_id, str(study.get("name") or "")),
         family_root=str(table.provenance.get("family_root") or ""),
     )

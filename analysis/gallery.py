@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from analysis import category_figure, curves, figures, guards, search_exhibits
+from analysis import category_figure, curves, figures, guards, looks, search_exhibits
 from analysis.answer import Answer, load_analysis
 from analysis.exhibit import Drawing, Listing
 from analysis.table import FEW_LEVELS, Mode, SweepTable, bare_name, listed
@@ -31,7 +31,17 @@ def gallery(found: Answer, pictures: Sequence[Drawing] = ()) -> list[Drawing | L
     of_front = [trade_off_drawing(found)] if front and not table.objectives and not table.is_search else []
     of_training = [] if table.is_search else training_drawings(found)
     of_search = search_exhibits.exhibits(table, found.figure_metrics, found.importances)
-    return [*of_grid, *of_study, *of_front, *of_training, *of_search, *guards.exhibits(table), *pictures]
+    of_path = looks.exhibits(found.path)
+    return [
+        *of_grid,
+        *of_path,
+        *of_study,
+        *of_front,
+        *of_training,
+        *of_search,
+        *guards.exhibits(table),
+        *pictures,
+    ]
 
 
 def training_drawings(found: Answer) -> list[Drawing]:

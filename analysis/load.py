@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from analysis.table import Axis, Meaning, SweepTable
+from analysis.table import Axis, Meaning, Mode, SweepTable
 from search_spaces.domains import Value, value_text
 from sweeps.records import (
     HISTORY_SCHEMA,
@@ -196,7 +196,8 @@ def read_objective(study: Mapping[str, Any], problems: list[str]) -> Objective |
         return None
     if described.get("mode") not in {"min", "max"}:
         problems.append("The objective has no mode; a smaller value is taken as better.")
-    return Objective(described["metric"], "max" if described.get("mode") == "max" else "min")
+    mode: Mode = "max" if described.get("mode") == "max" else "min"
+    return Objective(described["metric"], mode, described.get("epoch_metric"))
 
 
 def read_objectives(study: Mapping[str, Any], objective: Objective | None) -> tuple[Objective, ...]:
@@ -233,10 +234,11 @@ def history_frame(history: pa.Table) -> pd.DataFrame:
 
 
 def selected_epochs(history: pd.DataFrame, objective: Objective | None) -> pd.Series[int]:
-    """Return the epoch by trial at which the objective is best; the last epoch without an objective."""
+    """Return the epoch by trial that the objective selects; the last epoch without an objective."""
     if objective is None:
         return history.groupby("trial_id")["epoch"].max()
-    rows = history[history["metric"] == objective.metric].sort_values(["trial_id", "epoch"])
+    known = objective.selects if (history["metric"] == objective.selects).any() else objective.metric
+    rows = history[history["metric"] == known].sort_values(["trial_id", "epoch"])
     grouped = rows.groupby("trial_id")["value"]
     best = grouped.idxmin() if objective.mode == "min" else grouped.idxmax()
     return rows.loc[best.to_numpy()].set_index("trial_id")["epoch"]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.effects import LEVEL, Contrast, Effect
+from analysis.exhibit import Listing
 from analysis.findings import Finding, settled
 from analysis.follow_up import seeds_of
 from analysis.table import CellKey, SweepTable, listed
@@ -178,6 +179,33 @@ def saw(
 def named(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Return the names of findings."""
     return tuple(finding.id for finding in findings)
+
+
+def exhibits(path: Sequence[Seen]) -> list[Listing]:
+    """Return the path to the verdicts as a table, nothing for a sweep without looks."""
+    if not path:
+        return []
+    rows = [
+        (
+            f"after {seen.look.n_seeds} seeds",
+            seen.n_trials,
+            f"{seen.look.level:.1%}",
+            *(", ".join(found) or None for found in (seen.decided, seen.undecided, seen.hopeless)),
+        )
+        for seen in path
+    ]
+    return [
+        Listing(
+            "path",
+            "The path to the verdicts",
+            "The sweep looked at its findings at numbers of seeds that were fixed beforehand, and went on in the cells "
+            "of open ones. Each look spends a part of the error rate, so that all of them together are wrong no more "
+            "often than one would be; a finding keeps the verdict of the look that decided it. What is given up would "
+            f"need over {HOPELESS} times the seeds of the last look.",
+            ("look", "trials", "confidence", "decided", "went on", "given up"),
+            rows,
+        )
+    ]
 
 
 def goes_on(finding: Finding, most: int) -> bool:

@@ -12,7 +12,8 @@ from sweeps.study import ARM
 
 def study_text(follow_up: FollowUp) -> str:
     """Return the follow-up as the text of a study file, which defines ``STUDY`` and runs by itself."""
-    objective = f"Objective({literal(follow_up.metric)}, mode={literal(follow_up.mode)})"
+    selected = f", epoch_metric={literal(follow_up.epoch_metric)}" if follow_up.epoch_metric else ""
+    objective = f"Objective({literal(follow_up.metric)}, mode={literal(follow_up.mode)}{selected})"
     lines = [
         f"    name={literal(follow_up.name)},",
         f"    family={literal(follow_up.family)},",

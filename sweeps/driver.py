@@ -197,7 +197,7 @@ def own_interrupts() -> Iterator[None]:
 def scheduler_of(plan: Plan, earlier: Records) -> GroupedScheduler:
     """Return the scheduler of a search, shown what is recorded of its points."""
     scheduler = GroupedScheduler(lambda: make_scheduler(plan.study))
-    metric, labels = plan.study.objective.metric, {point.label: point.cell for point in plan.points}
+    metric, labels = plan.study.objective.selects, {point.label: point.cell for point in plan.points}
     results: dict[str, list[dict[str, Any]]] = {}
     for epoch in earlier.metrics({metric}):
         results.setdefault(epoch.trial_id, []).append({TIME: epoch.epoch, VALUE: epoch.metrics[metric]})
@@ -396,7 +396,7 @@ def trial_config(plan: Plan, trial: PlannedTrial, options: RunOptions) -> dict[s
         "params": trial.params,
         "seed": trial.seed,
         "epochs": plan.study.epochs,
-        "metric": plan.study.objective.metric,
+        "metric": plan.study.objective.selects,
         "mode": plan.study.objective.mode,
         "folder": str(folder.resolve()),
         "remote": (mirror.remote / trial.folder).uri if mirror is not None else None,

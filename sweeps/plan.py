@@ -290,19 +290,20 @@ def grid_point(study: Study, family: Family, cell: Params, data_root: Path | Non
 
 def check_objectives(study: Study, metrics: Mapping[str, Metric]) -> None:
     """Raise `StudyError` unless every objective is a metric of the family on validation or training samples."""
-    for objective in study.objectives:
-        split, _, name = objective.metric.partition("/")
+    for metric in [study.objective.selects, *(objective.metric for objective in study.objectives)]:
+        split, _, name = metric.partition("/")
         if split not in ("valid", "train_eval") or name not in metrics:
             known = [f"valid/{metric}" for metric in metrics]
             raise StudyError(
-                f"Objective {objective.metric!r} is not a validation metric of {study.family}."
-                f"{did_you_mean(objective.metric, known)} It takes {', '.join(known)}."
+                f"Objective {metric!r} is not a validation metric of {study.family}."
+                f"{did_you_mean(metric, known)} It takes {', '.join(known)}."
             )
 
 
 def check_train_rows(study: Study, points: Sequence[GridPoint]) -> None:
     """Raise `StudyError` when an objective is on training samples and none are evaluated."""
-    on_train = [one.metric for one in study.objectives if one.metric.startswith("train_eval/")]
+    asked = [study.objective.selects, *(one.metric for one in study.objectives)]
+    on_train = [metric for metric in asked if metric.startswith("train_eval/")]
     if on_train and any(point.params["train_rows"] == 0 for point in points):
         raise StudyError(
             f"Objective {on_train[0]!r} needs training samples to be evaluated, but train_rows=0. "

@@ -162,7 +162,7 @@ def first_epoch_of(plan: Plan, trial: PlannedTrial) -> Rehearsed:
         params=trial.params,
         seed=trial.seed,
         epochs=study.epochs,
-        metric=study.objective.metric,
+        metric=study.objective.selects,
         mode=study.objective.mode,
         folder=plan.folder / trial.folder,
     )

@@ -8,15 +8,16 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from search_spaces.conversion import searchable
 from search_spaces.domains import PRESET, Choice, Params, Space, SpaceError, Value, did_you_mean
 from search_spaces.errors import RefusedError
 from trainables.guard import Guard
 
+T = TypeVar("T")
 ARM = "arm"  # name of the axis whose values are names of settings
 SAMPLERS = ("tpe", "random", "qmc", "nsga2")
 SCHEDULERS = ("asha", "median")
@@ -32,10 +33,27 @@ class StudyError(RefusedError):
 
 @dataclass(frozen=True)
 class Objective:
-    """The metric that selects the epoch of a trial and the cell of a sweep; never a total that holds a swept weight."""
+    """What selects the epoch of a trial and the cell of a sweep; never a total that holds a swept weight.
+
+    Args:
+        metric: Metric that selects the cell, and the epoch, too, where ``epoch_metric`` is None.
+        mode: Better direction of both.
+        epoch_metric: Metric that selects the epoch. An objective that sums over terms is noise in a trial that does not
+            train one of them, and the epoch that noise selects is an arbitrary one for all the others.
+    """
 
     metric: str
     mode: Literal["min", "max"] = "min"
+    epoch_metric: str | None = None
+
+    @property
+    def selects(self) -> str:
+        """Name of the metric that selects the epoch."""
+        return self.epoch_metric or self.metric
+
+    def best(self, items: Sequence[T], value: Callable[[T], float]) -> T:
+        """Return the best of ``items`` by their ``value``, the first of equals."""
+        return min(items, key=value) if self.mode == "min" else max(items, key=value)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from search_spaces.errors import RefusedError
 from sweeps.plan import trial_folder
 from sweeps.records import DIGEST_FILE, REPORT_FOLDER, EpochRow, Records, TrialRow, read_records
 from sweeps.storage import bring
+from sweeps.study import Objective
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,23 @@ def find_winner(folder: Path) -> Winner:
             f"Sweep {folder.name} of {folder.parent.name} recommends no cell, so it has no winner: "
             f"{said['no_recommendation']}"
         )
-    cell, objective = said["recommendation"]["cell"], records.sweep["study"]["objective"]
-    metric, sign = objective["metric"], -1.0 if objective["mode"] == "max" else 1.0
-    epochs = [
-        (row, epoch)
+    cell, objective = said["recommendation"]["cell"], Objective(**records.sweep["study"]["objective"])
+    selected = [
+        (row, selected_epoch(records, row, objective))
         for row in records.trials.values()
         if row.state == "complete" and is_in(row, cell)
-        for epoch in records.epochs_of(row.trial_id)
-        if metric in epoch.metrics
     ]
-    row, best = min(epochs, key=lambda pair: sign * pair[1].metrics[metric])
+    row, best = objective.best(selected, lambda pair: pair[1].metrics[objective.metric])
     place = bring(folder / trial_folder(row.cell, row.seed))
     return Winner(records.sweep, row, best, place, said["recommendation"]["standing"])
+
+
+def selected_epoch(records: Records, row: TrialRow, objective: Objective) -> EpochRow:
+    """Return the epoch of a completed trial that the objective selects."""
+    epochs = [epoch for epoch in records.epochs_of(row.trial_id) if objective.metric in epoch.metrics]
+    return objective.best(
+        epochs, lambda epoch: epoch.metrics.get(objective.selects, epoch.metrics[objective.metric])
+    )
 
 
 def reported(folder: Path, records: Records) -> Mapping[str, Any]:

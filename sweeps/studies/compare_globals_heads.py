@@ -17,7 +17,7 @@ STUDY = Study(
     grid={"latent_space": ("none", "linear", "vq"), "globals_beta": (0.0, 1.0, 10.0)},
     seeds=3,
     epochs=20,
-    objective=Objective("valid/comparable_loss", mode="min"),
+    objective=Objective("valid/comparable_loss", mode="min", epoch_metric="valid/trained_loss"),
     analysis="globals_heads",
 )
 

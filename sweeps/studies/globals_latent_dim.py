@@ -21,7 +21,7 @@ STUDY = Study(
     },
     seeds=3,
     epochs=20,
-    objective=Objective("valid/comparable_loss", mode="min"),
+    objective=Objective("valid/comparable_loss", mode="min", epoch_metric="valid/trained_loss"),
     analysis="globals_heads",
 )
 

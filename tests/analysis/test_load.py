@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from planted import Planted
 from analysis.load import load_mlflow, load_table, selected_epochs
 from analysis.table import bare_name
 from sweeps.records import RecordsError, RecordWriter, TrialRow, read_records
+from sweeps.study import Objective
 
 
 def test_the_epoch_is_the_one_where_the_objective_is_best(planted):
@@ -189,3 +191,17 @@ def test_a_sweep_that_mlflow_does_not_know_is_refused(store):
 def test_a_metric_of_training_samples_means_what_it_means_on_other_splits():
     assert {bare_name(f"{split}/lm") for split in ("train", "valid", "test", "train_eval")} == {"lm"}
     assert bare_name("grad_share/lm") == "grad_share/lm"
+
+
+def test_an_epoch_metric_selects_the_epoch_and_the_objective_does_where_it_is_not_recorded(planted):
+    table = planted()
+    history = table.history
+    by_objective = selected_epochs(history, Objective("valid/comparable_loss", "min"))
+    assert set(by_objective) == {4}
+    first = history[(history["metric"] == "valid/comparable_loss") & (history["epoch"] == 1)]
+    early = first.assign(metric="valid/trained_loss", value=0.0)
+    late = early.assign(epoch=4, value=1.0)
+    known = pd.concat([history, early, late])
+    objective = Objective("valid/comparable_loss", "min", epoch_metric="valid/trained_loss")
+    assert set(selected_epochs(known, objective)) == {1}
+    assert set(selected_epochs(history, objective)) == {4}

@@ -49,7 +49,7 @@ def test_report_json_keeps_its_schema_and_holds_finite_numbers_only(report):
     }
     assert expected <= set(data)
     assert data["schema_version"] == 1
-    assert data["objective"] == {"metric": "valid/comparable_loss", "mode": "min"}
+    assert data["objective"] == {"metric": "valid/comparable_loss", "mode": "min", "epoch_metric": None}
     cell = data["cells"][0]
     assert {"params", "n", "n_diverged", "metrics"} <= set(cell)
     assert {"mean", "sd", "ci_low", "ci_high"} <= set(cell["metrics"]["valid/rec_tokens"])

@@ -152,6 +152,12 @@ def test_comparable_loss_is_the_unweighted_sum_and_total_loss_the_weighted_one()
     assert metrics["valid/rec_globals_weighted"] == pytest.approx(10 * metrics["valid/rec_globals"])
 
 
+@pytest.mark.parametrize(("beta", "trained"), [(0.0, ("rec_tokens",)), (10.0, ("rec_tokens", "rec_globals"))])
+def test_the_epoch_is_selected_by_the_terms_that_are_trained(beta, trained):
+    metrics = training(NAME, globals_beta=beta).run_epoch()
+    assert metrics["valid/trained_loss"] == sum(metrics[f"valid/{name}"] for name in trained)
+
+
 def test_examples_come_back_in_physical_units_and_are_drawn(tmp_path):
     one = training(NAME, epochs=1)
     run(one)

@@ -37,6 +37,9 @@ def evaluate(model: EventAutoencoder, state: State, split: Batch, params: Params
     weights = term_weights(params)
     metrics = {name: float(term) for name, term in terms.items()}
     metrics["comparable_loss"] = metrics["rec_tokens"] + metrics["rec_globals"]
+    metrics["trained_loss"] = sum(
+        metrics[name] for name in ("rec_tokens", "rec_globals") if float(weights[name]) > 0
+    )
     metrics["rec_globals_weighted"] = float(weights["rec_globals"]) * metrics["rec_globals"]
     metrics["total_loss"] = sum(float(weights[name]) * float(term) for name, term in terms.items())
     everywhere = torch.ones_like(split["mask"])

@@ -11,6 +11,11 @@ METRICS: dict[str, Metric] = {
     "comparable_loss": Metric(
         "min", True, "rec_tokens + rec_globals, both unweighted: comparable across weights"
     ),
+    "trained_loss": Metric(
+        None,
+        True,
+        "those terms of comparable_loss whose weight is above 0; selects the epoch, compares no cells",
+    ),
     "met_r2": Metric("max", False, "R^2 of MET"),
     "metphi_cos_err": Metric("min", True, "1 - cos of the angle between true and rebuilt MET, mean"),
     "met_resolution": Metric("min", True, "standard deviation of (rebuilt - true) / true MET"),
