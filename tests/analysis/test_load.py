@@ -201,7 +201,7 @@ def test_an_epoch_metric_selects_the_epoch_and_the_objective_does_where_it_is_no
     first = history[(history["metric"] == "valid/comparable_loss") & (history["epoch"] == 1)]
     early = first.assign(metric="valid/trained_loss", value=0.0)
     late = early.assign(epoch=4, value=1.0)
-    known = pd.concat([history, early, late])
+    known = pd.concat([history, early, late], ignore_index=True)
     objective = Objective("valid/comparable_loss", "min", epoch_metric="valid/trained_loss")
     assert set(selected_epochs(known, objective)) == {1}
     assert set(selected_epochs(history, objective)) == {4}
