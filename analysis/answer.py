@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis import guards, search, search_findings
 from analysis.cells import Cell, shown_counts, summarise
-from analysis.effects import Contrast, Effect, estimate, own_error_rate
+from analysis.effects import LEVEL, Contrast, Effect, estimate, own_error_rate
 from analysis.findings import Finding
 from analysis.follow_up import FollowUp
 from analysis.importance import Importances
@@ -197,27 +197,66 @@ def load_analysis(name: str) -> ModuleType:
     return module
 
 
-def answer(table: SweepTable) -> Answer:
-    """Return the answer to the study of ``table``, by the analysis that the study names (``grid`` without one).
+@dataclass(frozen=True)
+class Claims:
+    """What a report says is true: effects and findings.
+
+    Args:
+        effects: All effects, by id.
+        findings: The findings, in the order of the report.
+        importances: How much each parameter of a search decides; empty for a grid.
+    """
+
+    effects: Mapping[str, Effect]
+    findings: tuple[Finding, ...]
+    importances: tuple[Importances, ...] = ()
+
+
+def claims(table: SweepTable, level: float = LEVEL) -> Claims:
+    """Return effects and findings, by the analysis that the study names (``grid`` without one).
+
+    Args:
+        table: The sweep.
+        level: Confidence that all intervals hold at once.
 
     Raises:
         AnalysisError: If the study names an analysis that does not exist.
     """
-    module = load_analysis(str(table.study.get("analysis") or "grid"))
-    effects = all_effects(table, module.contrasts(table))
+    module = analysis_of(table)
+    effects = all_effects(table, module.contrasts(table), level)
     importances = search_findings.all_importances(table)
-    findings = [
+    findings = (
         *module.findings(table, effects),
         *search_findings.findings(table, effects, importances),
         *guards.findings(table),
-    ]
+    )
+    return Claims(effects, findings, tuple(importances))
+
+
+def analysis_of(table: SweepTable) -> ModuleType:
+    """Return the analysis module that the study of ``table`` names."""
+    return load_analysis(str(table.study.get("analysis") or "grid"))
+
+
+def answer(table: SweepTable, level: float = LEVEL) -> Answer:
+    """Return the answer to the study of ``table``, by the analysis that the study names (``grid`` without one).
+
+    Args:
+        table: The sweep.
+        level: Confidence that all intervals of the report hold at once.
+
+    Raises:
+        AnalysisError: If the study names an analysis that does not exist.
+    """
+    module, claimed = analysis_of(table), claims(table, level)
+    effects, findings = claimed.effects, claimed.findings
     front = objective_front(table) if table.objectives else pareto_front(table, module.TRADE_OFF)
     metrics = tuple(module.figure_metrics(table))
     return Answer(
         table=table,
         cells=tuple(summarise(table, list(dict.fromkeys([*table.metrics, *metrics])))),  # some are derived
         effects=effects,
-        findings=tuple(findings),
+        findings=findings,
         recommendation=with_standing(
             table, recommend(table, effects, findings, front), metrics, getattr(module, "ALSO", ())
         ),
@@ -225,7 +264,7 @@ def answer(table: SweepTable) -> Answer:
         front=front,
         figure_metrics=metrics,
         problems=(*table.problems, *spread_problems(effects), *cell_problems(table), *limits(table)),
-        importances=tuple(importances),
+        importances=claimed.importances,
     )
 
 
@@ -239,20 +278,28 @@ def with_standing(
     return replace(taken, standing=standing_of(table, cell, shown, also))
 
 
-def all_effects(table: SweepTable, of_study: Sequence[Contrast]) -> dict[str, Effect]:
+def all_effects(
+    table: SweepTable, of_study: Sequence[Contrast], level: float = LEVEL
+) -> dict[str, Effect]:
     """Return the effects of a report, whose intervals hold all at once.
 
     Args:
         table: The sweep.
         of_study: The contrasts that the study's findings ask for.
+        level: Confidence that they do.
     """
+    asked, further = everything_asked(table, of_study)
+    effects = estimate(table, asked, further, level)
+    luck = search.optimism(table, own_error_rate(asked, further, level), level)
+    return effects if luck is None else {**effects, luck.id: luck}
+
+
+def everything_asked(table: SweepTable, of_study: Sequence[Contrast]) -> tuple[list[Contrast], int]:
+    """Return all contrasts of a report, and how many further ones it could have shown."""
     with_best, further = contrasts_with_best(table)
     further += unlisted_pairs(table)
     asked = [contrast for contrast in [*of_study, *with_best] if search.can_be_shown(table, contrast)]
-    further += search.has_optimism(table)
-    effects = estimate(table, asked, further)
-    luck = search.optimism(table, own_error_rate(asked, further))
-    return effects if luck is None else {**effects, luck.id: luck}
+    return asked, further + search.has_optimism(table)
 
 
 def spread_problems(effects: Mapping[str, Effect]) -> list[str]:
