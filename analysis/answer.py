@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import ModuleType
 from typing import Any
 
-from analysis import guards, search, search_findings
+from analysis import guards, search
 from analysis.cells import Cell, shown_counts, summarise
-from analysis.effects import LEVEL, Contrast, Effect, estimate, own_error_rate
+from analysis.claims import analysis_of, claims
+from analysis.effects import Effect
 from analysis.findings import Finding
 from analysis.follow_up import FollowUp
 from analysis.importance import Importances
-from analysis.levels import crowded, unlisted_pairs
-from analysis.looks import Judged, Seen, at_look, judged_in_looks, recorded_looks
+from analysis.levels import crowded
+from analysis.looks import Seen, at_look, claims_in_looks, recorded_looks
 from analysis.next_steps import proposals
 from analysis.pareto import Front, pareto_front
 from analysis.recommendation import (
     MOST_COMPARED,
     Recommendation,
-    contrasts_with_best,
     ranked_cells,
     recommend,
     why_none,
@@ -32,18 +30,9 @@ from analysis.standing import standing_of
 from analysis.table import CellKey, SweepTable
 from analysis.verdicts import VerdictTable, standing_alone, verdict_tables
 from search_spaces.domains import Value, value_text
-from search_spaces.errors import RefusedError
 
 MOST_LISTED = 200  # cells on a page
 MOST_LACKING = 20  # cells without all their seeds that are named one by one
-# A module may also define exhibits(table, effects), the tables and figures of its own, CURVES, the metrics
-# whose curves are drawn (see `analysis.gallery`), and ALSO, metrics on which a better cell is named beside the
-# recommendation.
-CONTRACT = ("contrasts", "findings", "figure_metrics", "TRADE_OFF")
-
-
-class AnalysisError(RefusedError):
-    """A study that names an analysis which does not exist or does not keep the contract."""
 
 
 @dataclass(frozen=True)
@@ -189,50 +178,27 @@ class Answer:
         return {"params": self.table.params_of(cell.key), "label": cell.label, **counted, "metrics": metrics}
 
 
-def load_analysis(name: str) -> ModuleType:
-    """Return the analysis module called ``name``: one of `analysis`, or a dotted path of the user's own.
-
-    Raises:
-        AnalysisError: If there is no such module, or it lacks a part of the contract.
-    """
-    path = name if "." in name else f"analysis.{name}"
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path and error.name not in path.split("."):
-            raise
-        raise AnalysisError(
-            f"analysis={name!r} is not a module of analysis. Use 'grid', or the dotted path of your own module."
-        ) from error
-    missing = [part for part in CONTRACT if not hasattr(module, part)]
-    if missing:
-        raise AnalysisError(f"{path} has no {missing[0]}. An analysis module defines {', '.join(CONTRACT)}.")
-    return module
-
-
 def answer(table: SweepTable) -> Answer:
     """Return the answer to the study of ``table``, by the analysis that the study names (``grid`` without one).
 
     Raises:
         AnalysisError: If the study names an analysis that does not exist.
     """
-    module = load_analysis(str(table.study.get("analysis") or "grid"))
-    importances = search_findings.all_importances(table)
-
-    def judge(known: SweepTable, level: float) -> Judged:
-        return judged_at(known, module, importances, level)
-
-    looks = recorded_looks(table)
-    judged, path = judged_in_looks(table, looks, judge) if looks else (judge(table, LEVEL), ())
-    table = at_look(table, path[-1].look) if path else table
-    effects = judged.effects
+    module, looks = analysis_of(table), recorded_looks(table)
+    path: tuple[Seen, ...] = ()
+    if looks:
+        claimed, path = claims_in_looks(table, looks)
+        table = at_look(table, path[-1].look)
+    else:
+        claimed = claims(table)
+    effects = claimed.effects
     front = objective_front(table) if table.objectives else pareto_front(table, module.TRADE_OFF)
     metrics = tuple(module.figure_metrics(table))
     return Answer(
         table=table,
         cells=tuple(summarise(table, list(dict.fromkeys([*table.metrics, *metrics])))),  # some are derived
         effects=effects,
-        findings=judged.findings,
+        findings=claimed.findings,
         recommendation=with_standing(
             table, recommend(table, effects, front), metrics, getattr(module, "ALSO", ())
         ),
@@ -240,30 +206,9 @@ def answer(table: SweepTable) -> Answer:
         front=front,
         figure_metrics=metrics,
         problems=(*table.problems, *spread_problems(effects), *cell_problems(table), *limits(table)),
-        importances=tuple(importances),
+        importances=claimed.importances,
         path=path,
     )
-
-
-def judged_at(
-    table: SweepTable, module: ModuleType, importances: Sequence[Importances], level: float
-) -> Judged:
-    """Return effects that hold at once with ``level``, and the findings that rest on them.
-
-    Args:
-        table: The sweep.
-        module: The analysis of its study.
-        importances: What decides the objective of a search.
-        level: Simultaneous confidence.
-    """
-    contrasts, further = all_contrasts(table, module.contrasts(table))
-    effects = all_effects(table, contrasts, further, level)
-    findings = (
-        *module.findings(table, effects),
-        *search_findings.findings(table, effects, importances),
-        *guards.findings(table),
-    )
-    return Judged({contrast.id: contrast for contrast in contrasts}, effects, findings)
 
 
 def with_standing(
@@ -274,34 +219,6 @@ def with_standing(
         return None
     cell = next(cell for cell in table.cells if table.params_of(cell) == taken.cell)
     return replace(taken, standing=standing_of(table, cell, shown, also))
-
-
-def all_contrasts(table: SweepTable, of_study: Sequence[Contrast]) -> tuple[list[Contrast], int]:
-    """Return everything that a report compares, and how many comparisons it could have shown besides.
-
-    Args:
-        table: The sweep.
-        of_study: The contrasts that the study's findings ask for.
-    """
-    with_best, further = contrasts_with_best(table)
-    asked = [contrast for contrast in [*of_study, *with_best] if search.can_be_shown(table, contrast)]
-    return asked, further + unlisted_pairs(table) + search.has_optimism(table)
-
-
-def all_effects(
-    table: SweepTable, contrasts: Sequence[Contrast], further: int, level: float = LEVEL
-) -> dict[str, Effect]:
-    """Return the effects of a report, whose intervals hold all at once.
-
-    Args:
-        table: The sweep.
-        contrasts: What is compared.
-        further: Comparisons that could have been shown besides.
-        level: Simultaneous confidence.
-    """
-    effects = estimate(table, contrasts, further, level)
-    luck = search.optimism(table, own_error_rate(contrasts, further, level))
-    return effects if luck is None else {**effects, luck.id: luck}
 
 
 def spread_problems(effects: Mapping[str, Effect]) -> list[str]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from analysis import category_figure, curves, figures, guards, looks, search_exhibits
-from analysis.answer import Answer, load_analysis
+from analysis.answer import Answer
+from analysis.claims import analysis_of
 from analysis.exhibit import Drawing, Listing
 from analysis.table import FEW_LEVELS, Mode, SweepTable, bare_name, listed
 
@@ -25,7 +26,7 @@ def gallery(found: Answer, pictures: Sequence[Drawing] = ()) -> list[Drawing | L
     """
     table = found.table
     of_grid = [] if table.is_search else heatmap_drawings(found)
-    own = getattr(load_analysis(str(table.study.get("analysis") or "grid")), "exhibits", None)
+    own = getattr(analysis_of(table), "exhibits", None)
     of_study = [] if own is None else list(own(table, found.effects))
     front = found.front
     of_front = [trade_off_drawing(found)] if front and not table.objectives and not table.is_search else []
@@ -78,7 +79,7 @@ def training_drawings(found: Answer) -> list[Drawing]:
 def curve_metrics(found: Answer) -> list[str]:
     """Return what is drawn over epochs: the metrics that the study's analysis names, else the objective and losses."""
     table = found.table
-    own = getattr(load_analysis(str(table.study.get("analysis") or "grid")), "CURVES", None)
+    own = getattr(analysis_of(table), "CURVES", None)
     objective = [table.objective.metric] if table.objective else []
     losses = [m for m in found.figure_metrics if table.meaning(m).mode == "min"]
     wanted = [*objective, *(own or losses or found.figure_metrics[:1])]

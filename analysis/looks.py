@@ -11,10 +11,11 @@ as the schedule says, and not as many as the data chose.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from analysis.claims import Claims, claims
 from analysis.effects import LEVEL, Contrast, Effect
 from analysis.exhibit import Listing
 from analysis.findings import Finding, settled
@@ -84,21 +85,6 @@ class Seen:
         return f"Look at {self.look.n_seeds} seeds ({self.n_trials} trials, level {self.look.level:.1%}): {told}."
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What the trials of one table say at one confidence.
-
-    Args:
-        contrasts: What was compared, by id.
-        effects: The effects by id.
-        findings: The findings, in the order of the report.
-    """
-
-    contrasts: Mapping[str, Contrast]
-    effects: Mapping[str, Effect]
-    findings: tuple[Finding, ...]
-
-
 def looks_of(seeds: Sequence[int], level: float = LEVEL) -> list[Look]:
     """Return the looks at these numbers of seeds, each with what it spends of ``1 - level``.
 
@@ -131,15 +117,12 @@ def at_look(table: SweepTable, look: Look) -> SweepTable:
     return replace(table, trials=kept, history=history, problems=[*table.problems, later], _index=None)
 
 
-def judged_in_looks(
-    table: SweepTable, looks: Sequence[Look], judge: Callable[[SweepTable, float], Judged]
-) -> tuple[Judged, tuple[Seen, ...]]:
+def claims_in_looks(table: SweepTable, looks: Sequence[Look]) -> tuple[Claims, tuple[Seen, ...]]:
     """Return what the looks say that the trials have reached, every finding as it stood when it was settled.
 
     Args:
         table: The sweep.
         looks: Its looks, at least one.
-        judge: Returns what a table says at a confidence.
     """
     settled_findings: dict[str, Finding] = {}
     path: list[Seen] = []
@@ -147,31 +130,31 @@ def judged_in_looks(
         known = at_look(table, look)
         if path and (len(known.trials) == path[-1].n_trials or not path[-1].cells):
             break
-        judged = judge(known, look.level)
-        seen, ended = saw(look, known, judged, set(settled_findings), looks[-1].n_seeds)
+        claimed = claims(known, look.level)
+        seen, ended = saw(look, known, claimed, set(settled_findings), looks[-1].n_seeds)
         settled_findings |= ended
         path.append(seen)
-    findings = tuple(settled_findings.get(finding.id, finding) for finding in judged.findings)
-    return replace(judged, findings=findings), tuple(path)
+    findings = tuple(settled_findings.get(finding.id, finding) for finding in claimed.findings)
+    return replace(claimed, findings=findings), tuple(path)
 
 
 def saw(
-    look: Look, known: SweepTable, judged: Judged, before: set[str], most: int
+    look: Look, known: SweepTable, claimed: Claims, before: set[str], most: int
 ) -> tuple[Seen, dict[str, Finding]]:
     """Return what one look saw, and the findings that it settled or gave up, by id.
 
     Args:
         look: The look.
         known: The trials that it knows.
-        judged: What they say.
+        claimed: What they say.
         before: Findings that earlier looks have settled.
         most: Seeds at the last look.
     """
-    fresh = [f for f in judged.findings if f.id not in before and f.verdict != "not_applicable"]
+    fresh = [f for f in claimed.findings if f.id not in before and f.verdict != "not_applicable"]
     decided = [f for f in fresh if f.verdict != "undecided"]
     further = [f for f in fresh if goes_on(f, most)]
     hopeless = [f for f in fresh if f.verdict == "undecided" and effects_of(f) and f not in further]
-    cells = frozenset(cells_of(further, judged.contrasts)) if look.n_seeds < most else frozenset()
+    cells = frozenset(cells_of(further, claimed.contrasts)) if look.n_seeds < most else frozenset()
     seen = Seen(look, len(known.trials), named(decided), named(further), named(hopeless), cells)
     return seen, {finding.id: finding for finding in (*decided, *hopeless)}
 

@@ -23,6 +23,7 @@ MOST_LEVELS = 20  # values of an axis; of more no reader tells one from the next
 FEW_LEVELS = 6  # are drawn of such an axis
 MOST_NAMED = 8  # things in a sentence
 CellKey = tuple[Value, ...]
+Array = np.ndarray[Any, np.dtype[Any]]
 Mode = Literal["min", "max"]
 
 
@@ -254,11 +255,17 @@ class SweepTable:
         """Return finite values of completed trials by cell and seed; empty for an unknown metric."""
         if metric not in self.trials.columns:
             return {}
-        counted = (self.trials["state"] == "complete") & np.isfinite(self.trials[metric])
-        by_row = dict(zip(np.flatnonzero(counted), self.trials.loc[counted, metric], strict=True))
+        column, states = self.trials[metric].to_numpy(dtype=float), self.trials["state"].to_numpy()
+        counted = (states == "complete") & np.isfinite(column)
+        known, content = self._cells.read, (column.tobytes(), counted.tobytes())
+        if metric not in known or known[metric][0] != content:
+            known[metric] = content, self._by_cell(column, counted)
+        return dict(known[metric][1])
+
+    def _by_cell(self, column: Array, counted: Array) -> dict[CellKey, dict[int, float]]:
         seeds = self.trials["seed"].to_numpy()
         found = {
-            cell: {int(seeds[row]): float(by_row[row]) for row in rows if row in by_row}
+            cell: {int(seeds[row]): float(column[row]) for row in rows if counted[row]}
             for cell, rows in self._cells.rows.items()
         }
         return {cell: by_seed for cell, by_seed in found.items() if by_seed}
@@ -287,6 +294,7 @@ class _Index:
         self.trials = trials
         self.states = trials["state"].to_numpy()
         self.names: Counter[str] | None = None
+        self.read: dict[str, tuple[tuple[bytes, bytes], dict[CellKey, dict[int, float]]]] = {}
         columns = [trials[axis.name] for axis in axes]
         rows: dict[CellKey, list[int]] = {}
         for row, values in enumerate(zip(*columns, strict=True)):

@@ -14,6 +14,7 @@ from search_spaces.globals_autoencoder import SPACE
 from sweeps.plan import axes_of
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
 from sweeps.study_files import load_study
+from tests.analysis.scatter import EVEN, Recorder, Scatter
 
 METRICS = {
     "rec_tokens": {"mode": "min", "positive": True, "meaning": "masked token error", "unit": ""},
@@ -42,6 +43,7 @@ class Planted:
         price_at_small_dim: True further factor on rec_tokens at the smallest dim and the largest beta.
         states: State by (latent, beta, seed), complete elsewhere.
         missing: Trials (latent, beta, seed) without a row.
+        scatter: The law of the noise.
     """
 
     tokens_by_beta: Mapping[float, float] = field(default_factory=lambda: {0.0: 1.0, 1.0: 2.0, 10.0: 6.0})
@@ -63,6 +65,7 @@ class Planted:
     states: Mapping[tuple[str, float, int], str] = field(default_factory=dict)
     missing: tuple[tuple[str, float, int], ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    scatter: Scatter = EVEN
     random_seed: int = 0
 
     def sweep(self) -> dict[str, Any]:
@@ -108,21 +111,27 @@ class Planted:
 
     def write(self, folder: Path) -> Records:
         """Write the records and read them back."""
-        rng = np.random.default_rng(self.random_seed)
         writer = RecordWriter(folder, self.sweep())
+        self.fill(writer)
+        writer.compact()
+        return read_records(folder)
+
+    def fill(self, writer: Recorder) -> None:
+        """Record every trial."""
+        rng = np.random.default_rng(self.random_seed)
+        common = self.scatter.common(rng, self.seeds, 4)
         shared = {seed: rng.normal(0, self.shared) for seed in self.seeds}
         for latent in self.tokens_by_latent:
             for beta in self.tokens_by_beta:
                 for dim in self.dims or (None,):
                     for seed in self.seeds:
-                        noise = rng.normal(0, self.noise, 4)
+                        swept = {"latent_space": latent, "globals_beta": beta, "latent_dim": dim}
+                        noise = self.noise * (self.scatter.own(rng, swept, 4) + common[seed])
                         if (latent, beta, seed) not in self.missing:
                             self.write_trial(writer, latent, beta, dim, seed, shared[seed] + noise)
-        writer.compact()
-        return read_records(folder)
 
     def write_trial(
-        self, writer: RecordWriter, latent: str, beta: float, dim: int | None, seed: int, noise: Any
+        self, writer: Recorder, latent: str, beta: float, dim: int | None, seed: int, noise: Any
     ) -> None:
         """Record one trial, epoch by epoch."""
         swept: dict[str, Any] = {"latent_space": latent, "globals_beta": beta}

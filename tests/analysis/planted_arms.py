@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
+from tests.analysis.scatter import EVEN, Recorder, Scatter
 
 MEANINGS = {
     "nll_per_pixel": {"mode": "min", "positive": False, "meaning": "negative log likelihood per pixel"},
@@ -90,6 +91,7 @@ class PlantedArms:
         arms: Truth by arm.
         noise: Standard deviation between seeds, relative to what is usual for each metric.
         states: State by (arm, seed), complete elsewhere.
+        scatter: The law of the noise.
     """
 
     arms: Mapping[str, ArmTruth] = field(default_factory=lambda: ARMS)
@@ -97,6 +99,7 @@ class PlantedArms:
     epochs: int = 4
     noise: float = 1.0
     states: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    scatter: Scatter = EVEN
     random_seed: int = 0
 
     def sweep(self) -> dict[str, Any]:
@@ -126,20 +129,25 @@ class PlantedArms:
 
     def write(self, folder: Path) -> Records:
         """Write the records and read them back."""
-        rng = np.random.default_rng(self.random_seed)
         writer = RecordWriter(folder, self.sweep())
+        self.fill(writer)
+        writer.compact()
+        return read_records(folder)
+
+    def fill(self, writer: Recorder) -> None:
+        """Record every trial."""
+        rng = np.random.default_rng(self.random_seed)
+        common = self.scatter.common(rng, self.seeds, 12)
         for name, truth in self.arms.items():
             for seed in self.seeds:
                 row = TrialRow(f"arm={name}#{seed}", f"arm={name}", {"arm": name}, seed, wall_s=8.0)
                 writer.record_trial(row)
-                noise = self.noise * rng.normal(0, 1, 12)
+                noise = self.noise * (self.scatter.own(rng, row.swept, 12) + common[seed])
                 for epoch in range(1, self.epochs + 1):
                     values = metrics(truth, noise, 1.0 if epoch == self.epochs else 1.3)
                     writer.record_epoch(EpochRow(row.trial_id, epoch, values, 1000 * epoch))
                 row.state = self.states.get((name, seed), "complete")
                 writer.record_trial(row)
-        writer.compact()
-        return read_records(folder)
 
 
 def logistic(p: float, step: float) -> float:

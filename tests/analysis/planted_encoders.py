@@ -13,6 +13,7 @@ import numpy as np
 
 from search_spaces.etrm import SPACE
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
+from tests.analysis.scatter import EVEN, Recorder, Scatter
 from trainables.etrm.metrics import METRICS
 
 MEANINGS = {
@@ -115,6 +116,8 @@ class PlantedEncoders:
         noise: Standard deviation between seeds, relative to what is usual for each metric.
         guards: Rule by arm that ended its trials, all as ``collapsed``.
         broken_seeds: Seeds that such a rule ended; all when empty.
+        states: State by (key of the truth, seed), complete elsewhere.
+        scatter: The law of the noise.
         twins: Arms that get the draws of another one, seed by seed: with its truth, they have its numbers.
     """
 
@@ -128,6 +131,8 @@ class PlantedEncoders:
     guards: Mapping[str, str] = field(default_factory=dict)
     broken_seeds: tuple[int, ...] = ()
     twins: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[tuple[Any, int], str] = field(default_factory=dict)
+    scatter: Scatter = EVEN
     random_seed: int = 0
 
     def sweep(self) -> dict[str, Any]:
@@ -173,19 +178,24 @@ class PlantedEncoders:
 
     def write(self, folder: Path) -> Records:
         """Write the records and read them back."""
-        rng = np.random.default_rng(self.random_seed)
         writer = RecordWriter(folder, self.sweep())
+        self.fill(writer)
+        writer.compact()
+        return read_records(folder)
+
+    def fill(self, writer: Recorder) -> None:
+        """Record every trial."""
+        rng = np.random.default_rng(self.random_seed)
+        common = self.scatter.common(rng, self.seeds, 11)
         drawn: dict[Any, Any] = {}
         for key, truth in self.truths.items():
             swept = dict(zip(self.grid, key, strict=True)) if self.grid else {"arm": key}
             for seed in self.seeds:
-                z = drawn[key, seed] = self.noise * rng.normal(0, 1, 11)
+                z = drawn[key, seed] = self.noise * (self.scatter.own(rng, swept, 11) + common[seed])
                 self.write_trial(writer, swept, seed, truth, drawn.get((self.twins.get(key), seed), z))
-        writer.compact()
-        return read_records(folder)
 
     def write_trial(
-        self, writer: RecordWriter, swept: dict[str, Any], seed: int, truth: EncoderTruth, z: Any
+        self, writer: Recorder, swept: dict[str, Any], seed: int, truth: EncoderTruth, z: Any
     ) -> None:
         """Record one trial, epoch by epoch."""
         cell = ",".join(f"{name}={value}" for name, value in swept.items())
@@ -197,7 +207,8 @@ class PlantedEncoders:
         for epoch in range(1, (2 if broken else self.epochs) + 1):
             values = recorded(truth, z, epoch / self.epochs)
             writer.record_epoch(EpochRow(row.trial_id, epoch, values, 1000 * epoch))
-        row.state = "collapsed" if broken else "complete"
+        key = tuple(swept.values()) if self.grid else swept["arm"]
+        row.state = self.states.get((key, seed), "collapsed" if broken else "complete")
         writer.record_trial(row)
 
 

@@ -15,6 +15,7 @@ from search_spaces.lvm import BACKBONES, SPACE
 from sweeps.plan import axes_of
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
 from sweeps.study import Objective, Study
+from tests.analysis.scatter import EVEN, Recorder, Scatter
 from trainables.lvm.bounds import COPIED_COS
 from trainables.lvm.metrics import METRICS
 
@@ -125,6 +126,7 @@ class PlantedVectors:
         guarded: Cells whose trials a guard on diversity ends, by the text of the cell.
         broken_seeds: Seeds that it ends.
         states: State by (cell, seed), complete elsewhere.
+        scatter: The law of the noise.
     """
 
     truths: Mapping[Any, VectorTruth]
@@ -142,6 +144,7 @@ class PlantedVectors:
     guarded: tuple[str, ...] = ()
     broken_seeds: tuple[int, ...] = (1, 2, 3)
     states: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    scatter: Scatter = EVEN
     random_seed: int = 0
 
     @property
@@ -197,22 +200,27 @@ class PlantedVectors:
 
     def write(self, folder: Path) -> Records:
         """Write the records and read them back."""
-        rng = np.random.default_rng(self.random_seed)
         writer = RecordWriter(folder, self.sweep())
+        self.fill(writer)
+        writer.compact()
+        return read_records(folder)
+
+    def fill(self, writer: Recorder) -> None:
+        """Record every trial."""
+        rng = np.random.default_rng(self.random_seed)
         axes = [*self.study.grid_axes, *self.search]
         common = {seed: self.shared * rng.normal() for seed in self.seeds}
+        alike = self.scatter.common(rng, self.seeds, 9)
         for place, (key, truth) in enumerate(self.truths.items()):
             swept = dict(zip(axes, key if isinstance(key, tuple) else (key,), strict=True))
             alone = bool(self.search) and place >= self.finalists
             for seed in self.seeds[:1] if alone else self.seeds:
-                z = rng.normal(0, 1, 9)
+                z = self.scatter.own(rng, swept, 9) + alike[seed]
                 z[0] += common[seed]
                 self.write_trial(writer, swept, seed, truth, self.noise * truth.scatter * z)
-        writer.compact()
-        return read_records(folder)
 
     def write_trial(
-        self, writer: RecordWriter, swept: dict[str, Any], seed: int, truth: VectorTruth, z: Any
+        self, writer: Recorder, swept: dict[str, Any], seed: int, truth: VectorTruth, z: Any
     ) -> None:
         """Record one trial, epoch by epoch."""
         cell = ",".join(f"{name}={value}" for name, value in swept.items())

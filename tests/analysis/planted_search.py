@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
+from tests.analysis.scatter import EVEN, Recorder, Scatter
 
 RULE = {"metric": "valid/K_eff", "below": 1.5, "above": None, "patience": 2, "grace": 1}
 RULE_TEXT = "valid/K_eff < 1.5 for 2 epochs"
@@ -64,6 +65,7 @@ class PlantedSearch:
     points: tuple[Mapping[str, float], ...] = ()
     lucky: Mapping[int, float] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    scatter: Scatter = EVEN
     random_seed: int = 0
 
     def sweep(self) -> dict[str, Any]:
@@ -118,8 +120,14 @@ class PlantedSearch:
 
     def write(self, folder: Path) -> Records:
         """Write the records and read them back."""
-        rng = np.random.default_rng(self.random_seed)
         writer = RecordWriter(folder, self.sweep())
+        self.fill(writer)
+        writer.compact()
+        return read_records(folder)
+
+    def fill(self, writer: Recorder) -> None:
+        """Record every trial."""
+        rng = np.random.default_rng(self.random_seed)
         for arm in self.arms or ("",):
             points = self.points or [self.drawn(rng) for _ in range(self.n_points)]
             found = {n: self.run(writer, rng, arm, n, point, self.seeds[0]) for n, point in enumerate(points)}
@@ -127,8 +135,6 @@ class PlantedSearch:
             for n in ranked[: self.n_finalists]:
                 for seed in self.seeds[1:]:
                     self.run(writer, rng, arm, n, points[n], seed)
-        writer.compact()
-        return read_records(folder)
 
     def drawn(self, rng: np.random.Generator) -> dict[str, float]:
         """Return a random point."""
@@ -141,9 +147,7 @@ class PlantedSearch:
                 point[name] = float(10 ** rng.uniform(math.log10(low), math.log10(high)))
         return point
 
-    def run(
-        self, writer: RecordWriter, rng: Any, arm: str, number: int, point: Any, seed: int
-    ) -> float | None:
+    def run(self, writer: Recorder, rng: Any, arm: str, number: int, point: Any, seed: int) -> float | None:
         """Record one trial; return its objective as a loss, None when it did not complete."""
         swept = ({"arm": arm} if arm else {}) | dict(point)
         cell = ",".join(f"{k}={v:g}" if not isinstance(v, str) else f"{k}={v}" for k, v in swept.items())
@@ -155,7 +159,7 @@ class PlantedSearch:
         row = TrialRow(f"{arm}|{number}|{seed}", cell, swept, seed, point=number, wall_s=2.0 * n_epochs)
         row.guard, row.guard_epoch = (RULE_TEXT, 3) if broken else (None, None)
         writer.record_trial(row)
-        noise = rng.normal(0, self.noise, 3)
+        noise = self.noise * self.scatter.own(rng, swept, 3)
         noise[0] += self.lucky.get(number, 0.0) if seed == self.seeds[0] else 0.0
         for epoch in range(1, n_epochs + 1):
             metrics = self.metrics(arm, point, epoch, noise, broken)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.answer import AnalysisError, answer, load_analysis
+from analysis.answer import answer
+from analysis.claims import AnalysisError, load_analysis
 
 
 def as_grid(planted, **truths):
