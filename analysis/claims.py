@@ -13,7 +13,7 @@ from analysis.findings import Finding
 from analysis.importance import Importances
 from analysis.levels import unlisted_pairs
 from analysis.recommendation import contrasts_with_best
-from analysis.table import SweepTable
+from analysis.table import CellKey, SweepTable
 from search_spaces.errors import RefusedError
 
 # A module may also define exhibits(table, effects), the tables and figures of its own, CURVES, the metrics
@@ -43,12 +43,33 @@ class Claims:
     importances: tuple[Importances, ...] = ()
 
 
-def claims(table: SweepTable, level: float = LEVEL) -> Claims:
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier look at a sweep has shown.
+
+    Args:
+        effects: Its effects, by id.
+        cells: Cells that have had no trial since: an effect that rests on one stands as it stood.
+    """
+
+    effects: Mapping[str, Effect]
+    cells: frozenset[CellKey]
+
+    def stands(self, contrast: Contrast) -> bool:
+        """Return whether the effect of ``contrast`` stands as the earlier look has shown it."""
+        return contrast.id in self.effects and any(not self.cells.isdisjoint(b) for b in contrast.blocks)
+
+
+NOTHING_EARLIER = Earlier({}, frozenset())
+
+
+def claims(table: SweepTable, level: float = LEVEL, earlier: Earlier = NOTHING_EARLIER) -> Claims:
     """Return effects and findings, by the analysis that the study names (``grid`` without one).
 
     Args:
         table: The sweep.
         level: Confidence that all intervals hold at once.
+        earlier: What an earlier look has shown.
 
     Raises:
         AnalysisError: If the study names an analysis that does not exist.
@@ -56,6 +77,7 @@ def claims(table: SweepTable, level: float = LEVEL) -> Claims:
     module = analysis_of(table)
     asked, further = everything_asked(table, module.contrasts(table))
     effects = all_effects(table, asked, further, level)
+    effects |= {contrast.id: earlier.effects[contrast.id] for contrast in asked if earlier.stands(contrast)}
     importances = search_findings.all_importances(table)
     findings = (
         *module.findings(table, effects),

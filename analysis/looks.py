@@ -4,8 +4,9 @@ A finding may be looked at after 3, 5, 8 and 10 seeds, say, and is settled by th
 at 95 % each would be wrong more often than one in twenty; so each look spends a part of the error rate of the report,
 by a spending function that is fixed before the first trial (Lan and DeMets 1983). The parts add up to that rate, so by
 the union bound all intervals of all looks hold at once with the confidence of the report, however the looks depend on
-one another. A finding that is open goes on in all cells that it rests on, so that at each look their seeds are as many
-as the schedule says, and not as many as the data chose.
+one another. An effect that keeps a finding open goes on in all its cells; one whose cells do not all go on stands as
+the last look has shown it. So wherever an interval is read, its seeds are as many as the schedule says, and not as many
+as the data chose.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analysis.claims import Claims, claims
+from analysis.claims import NOTHING_EARLIER, Claims, Earlier, claims
 from analysis.effects import LEVEL, Contrast, Effect
 from analysis.exhibit import Listing
 from analysis.findings import Finding, settled
@@ -126,16 +127,23 @@ def claims_in_looks(table: SweepTable, looks: Sequence[Look]) -> tuple[Claims, t
     """
     settled_findings: dict[str, Finding] = {}
     path: list[Seen] = []
+    earlier = NOTHING_EARLIER
     for look in looks:
         known = at_look(table, look)
         if path and (len(known.trials) == path[-1].n_trials or not path[-1].cells):
             break
-        claimed = claims(known, look.level)
+        claimed = claims(known, look.level, replace(earlier, cells=behind(known, look)))
+        earlier = Earlier({**earlier.effects, **claimed.effects}, frozenset())
         seen, ended = saw(look, known, claimed, set(settled_findings), looks[-1].n_seeds)
         settled_findings |= ended
         path.append(seen)
     findings = tuple(settled_findings.get(finding.id, finding) for finding in claimed.findings)
     return replace(claimed, findings=findings), tuple(path)
+
+
+def behind(known: SweepTable, look: Look) -> frozenset[CellKey]:
+    """Return the cells that have fewer trials than the schedule gives at a look: they were not gone on with."""
+    return frozenset(cell for cell in known.cells if len(known.states_of(cell)) < look.n_seeds)
 
 
 def saw(
@@ -193,13 +201,18 @@ def exhibits(path: Sequence[Seen]) -> list[Listing]:
 
 def goes_on(finding: Finding, most: int) -> bool:
     """Return whether further seeds, up to ``most``, are worth their time: it is open, and rests on seeds."""
-    open_effects = [item for item in effects_of(finding) if not settled(item)]
-    return finding.verdict == "undecided" and any(within_reach(item, most) for item in open_effects)
+    return finding.verdict == "undecided" and any(within_reach(item, most) for item in open_effects(finding))
+
+
+def open_effects(finding: Finding) -> list[Effect]:
+    """Return the effects that keep a finding open; all of them where each is settled, but at another bound."""
+    found = effects_of(finding)
+    return [effect for effect in found if not settled(effect)] or found
 
 
 def within_reach(effect: Effect, most: int) -> bool:
-    """Return whether an open effect may be decided by the last look, as far as the seeds can say now."""
-    if effect.ci_low is None:
+    """Return whether an effect may be decided by the last look, as far as the seeds can say now."""
+    if effect.ci_low is None or settled(effect):
         return True
     return effect.seeds_needed is not None and effect.seeds_needed <= HOPELESS * most
 
@@ -210,6 +223,6 @@ def effects_of(finding: Finding) -> list[Effect]:
 
 
 def cells_of(findings: Sequence[Finding], contrasts: Mapping[str, Contrast]) -> set[CellKey]:
-    """Return the cells that findings rest on."""
-    ids = {effect.id for finding in findings for effect in effects_of(finding)}
+    """Return the cells that keep findings open."""
+    ids = {effect.id for finding in findings for effect in open_effects(finding)}
     return {cell for name in ids & set(contrasts) for block in contrasts[name].blocks for cell in block}
