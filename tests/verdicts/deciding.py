@@ -111,5 +111,7 @@ def until_decided(table: SweepTable) -> tuple[int, dict[str, Finding]]:
 def any_false(findings: dict[str, Finding], truth: Truth) -> bool:
     """Return whether any finding claims what is not true."""
     return any(
-        is_false(finding, truth.findings.get(name)) for name, finding in findings.items() if has_truth(finding)
+        is_false(finding, truth.findings.get(name))
+        for name, finding in findings.items()
+        if has_truth(finding)
     )
