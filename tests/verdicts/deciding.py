@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from analysis.answer import answer
 from analysis.claims import claims
 from analysis.findings import Finding
-from analysis.follow_up import seeds_of
 from analysis.table import SweepTable
 from tests.verdicts.memory import table_of
 from tests.verdicts.settings import Setting
@@ -94,12 +93,13 @@ def until_decided(table: SweepTable) -> tuple[int, dict[str, Finding]]:
     """
     columns = [table.trials[axis.name] for axis in table.axes]
     cells = list(zip(*columns, strict=True))
-    places = {seed: place for place, seed in enumerate(seeds_of(table), start=1)}
+    seeds = sorted(int(seed) for seed in table.trials["seed"].unique())
+    places = {seed: place for place, seed in enumerate(seeds, start=1)}
     wanted = dict.fromkeys(cells, LOOKS[0])
     place = 0
     while True:
         kept = [places[seed] <= wanted[cell] for seed, cell in zip(table.trials["seed"], cells, strict=True)]
-        study = {**table.study, "looks": list(LOOKS)}
+        study = {**table.study, "seeds": seeds, "looks": list(LOOKS)}
         known = answer(replace(table, trials=table.trials[kept], study=study, _index=None))
         going_on = known.path[min(place, len(known.path) - 1)].cells
         place += 1
