@@ -278,9 +278,7 @@ def with_standing(
     return replace(taken, standing=standing_of(table, cell, shown, also))
 
 
-def all_effects(
-    table: SweepTable, of_study: Sequence[Contrast], level: float = LEVEL
-) -> dict[str, Effect]:
+def all_effects(table: SweepTable, of_study: Sequence[Contrast], level: float = LEVEL) -> dict[str, Effect]:
     """Return the effects of a report, whose intervals hold all at once.
 
     Args:
@@ -313,7 +311,7 @@ def spread_problems(effects: Mapping[str, Effect]) -> list[str]:
     by_model.pop("pooled", None)
     listed = "; ".join(f"{model} for {', '.join(metrics)}" for model, metrics in by_model.items())
     if listed:
-        said.append(f"Seeds scatter unevenly, so they are not paired, and spreads are taken {listed}.")
+        said.append(f"Seeds scatter unevenly: spreads are taken {listed}.")
     return said
 
 

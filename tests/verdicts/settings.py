@@ -100,7 +100,13 @@ def of_cells(*cells: Mapping[str, Any]) -> Callable[[Swept], float]:
     return lambda swept: WIDE if any(cell.items() <= swept.items() for cell in cells) else 1.0
 
 
-def named(study: str, make: Any, base: Mapping[str, Any], variants: Mapping[str, Mapping[str, Any]], noise: float = 1.0) -> list[Setting]:
+def named(
+    study: str,
+    make: Any,
+    base: Mapping[str, Any],
+    variants: Mapping[str, Mapping[str, Any]],
+    noise: float = 1.0,
+) -> list[Setting]:
     """Return the settings of a study: its base with every variant."""
     return [Setting(study, name, make, {**base, **changes}, noise) for name, changes in variants.items()]
 
@@ -148,12 +154,18 @@ def grid_settings() -> list[Setting]:
         variants: dict[str, dict[str, Any]] = {"plain": {}, "spread 1:1:4 by beta": {"scatter": wide}}
         variants["t with 3 df"] = {"scatter": Scatter(tails=3.0)}
         found += named(
-            "grid", Planted, base, {f"effect {effect:.0%}, noise 5%, {n}": v for n, v in variants.items()}, 0.05
+            "grid",
+            Planted,
+            base,
+            {f"effect {effect:.0%}, noise 5%, {n}": v for n, v in variants.items()},
+            0.05,
         )
     return found
 
 
-def disturbances(level: Callable[[Swept], float], cells: Callable[[Swept], float], keys: list[Any]) -> dict[str, dict[str, Any]]:
+def disturbances(
+    level: Callable[[Swept], float], cells: Callable[[Swept], float], keys: list[Any]
+) -> dict[str, dict[str, Any]]:
     """Return what a study is put through besides its plain form.
 
     Args:
@@ -190,7 +202,11 @@ def weight_settings() -> list[Setting]:
     """Return the KL weights of mixture autoencoders, with and without effect."""
     level, cell = by_level("kl_weight", 10.0), of_cells({"kl_weight": 1.0, "kl_schedule": "linear"})
     keys = [(1.0, "constant"), (10.0, "linear")]
-    flat = {"kl": by_weight(0.5, 0.5, 0.5), "nll": by_weight(-1.0, -1.0, -1.0), "mse": by_weight(0.01, 0.01, 0.01)}
+    flat = {
+        "kl": by_weight(0.5, 0.5, 0.5),
+        "nll": by_weight(-1.0, -1.0, -1.0),
+        "mse": by_weight(0.01, 0.01, 0.01),
+    }
     variants = disturbances(level, cell, keys)
     return named("kl_weight", PlantedWeights, {}, variants) + named(
         "kl_weight", PlantedWeights, flat, {f"no effect, {name}": v for name, v in variants.items()}
@@ -204,7 +220,9 @@ def encoder_settings() -> list[Setting]:
     falling = dict(zip(WEIGHTS, (0.3, 0.1, 0.05, 0.02), strict=True))
     rising = dict(zip(WEIGHTS, (0.02, 0.05, 0.1, 0.3), strict=True))
     level = by_level("kl_weight", WEIGHTS[-1])
-    variants = disturbances(level, of_cells({"kl_weight": 0.0, "latent_dim": 32}), [(1e-4, 32, 2), (1e-2, 128, 4)])
+    variants = disturbances(
+        level, of_cells({"kl_weight": 0.0, "latent_dim": 32}), [(1e-4, 32, 2), (1e-2, 128, 4)]
+    )
     same = grid_truths(dict.fromkeys(WEIGHTS, 0.3), dict.fromkeys(WEIGHTS, 0.1))
     moved = grid_truths(falling, rising, 0.5, 0.3)
     found = named("encoder_variance", PlantedEncoders, {**base, "truths": moved}, variants)
@@ -222,7 +240,7 @@ def encoder_settings() -> list[Setting]:
 def vector_settings() -> list[Setting]:
     """Return next-vector models: loss mixes over backbones with and without effect, and the ladder."""
     mixes: dict[str, Any] = {"arms": MIXES, "grid": {"backbone": BACKBONES}, "shared": 0.0}
-    moved = mix_truths({"infonce": -0.06}, {BACKBONES[0]: 0.02})
+    moved = mix_truths({"infonce": -0.06}, {BACKBONES[0]: 0.06})
     level = by_level("arm", "infonce")
     cell = of_cells({"arm": "mse", "backbone": BACKBONES[1]}, {"arm": "both", "backbone": BACKBONES[0]})
     first, second = (f"arm=mse,backbone={BACKBONES[2]}", f"arm=infonce,backbone={BACKBONES[3]}")
@@ -232,10 +250,8 @@ def vector_settings() -> list[Setting]:
     found += named("lvm", PlantedVectors, {**mixes, "truths": mix_truths()}, alike)
     ladder = {"truths": ladder_truths(replace(COLLAPSED, scatter=1.0), **GAINS), "shared": 0.0}
     rungs = {"truths": ladder_truths(VectorTruth(**ALIVE)), "shared": 0.0}
-    return found + [
-        Setting("lvm", "ladder with gains", PlantedVectors, ladder),
-        Setting("lvm", "ladder without gains", PlantedVectors, rungs),
-    ]
+    climbed = Setting("lvm", "ladder with gains", PlantedVectors, ladder)
+    return [*found, climbed, Setting("lvm", "ladder without gains", PlantedVectors, rungs)]
 
 
 def search_settings() -> list[Setting]:
