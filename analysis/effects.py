@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from scipy import stats
-
 from analysis.power import seeds_to_decide
 from analysis.spread import Fit, fit_spread
 from analysis.table import CellKey, SweepTable
+from analysis.tails import quantile, tail
 
 LEVEL = 0.95  # simultaneous confidence of all intervals of one report; design of the project
 MARGIN = 0.05  # ratios within 5 % count as the same; design of the project
@@ -286,11 +285,9 @@ def interval(
         return None, 1.0, 1.0
     if se == 0:
         return 0.0, float(abs(value) < 1e-12), float(abs(value) >= margin)
-    t = stats.t if math.isfinite(df) else stats.norm
-    shape = (df,) if math.isfinite(df) else ()
-    half = float(t.isf(alpha / 2, *shape)) * se
-    p_value = 2 * float(t.sf(abs(value) / se, *shape))
-    return half, p_value, min(1.0, 2 * float(t.sf((margin - abs(value)) / se, *shape)))
+    half = quantile(alpha / 2, df) * se
+    p_value = 2 * tail(abs(value) / se, df)
+    return half, p_value, min(1.0, 2 * tail((margin - abs(value)) / se, df))
 
 
 def family(p_value: float, alpha: float, level: float) -> float:

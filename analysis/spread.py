@@ -19,6 +19,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.table import CellKey
+from analysis.tails import quantile
 from analysis.two_way import TwoWay, two_way
 from search_spaces.domains import Value
 
@@ -50,9 +51,7 @@ class Estimate:
         """Return the standard error and degrees of freedom that give the widest interval at ``alpha``."""
         if self.se is None or not self.others:
             return self.se, self.df
-        return max(
-            ((self.se, self.df), *self.others), key=lambda one: float(stats.t.isf(alpha / 2, one[1])) * one[0]
-        )
+        return max(((self.se, self.df), *self.others), key=lambda one: quantile(alpha / 2, one[1]) * one[0])
 
 
 @dataclass(frozen=True)

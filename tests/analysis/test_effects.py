@@ -14,6 +14,7 @@ from statsmodels.regression.linear_model import OLS
 from analysis.effects import Contrast, estimate, estimate_singly
 from analysis.power import seeds_to_decide
 from analysis.spread import Estimate, fit_spread
+from analysis.tails import quantile, tail
 from analysis.two_way import two_way
 
 CELLS = [(latent, beta) for latent in ("none", "linear", "vq") for beta in (0.0, 1.0, 10.0)]
@@ -185,3 +186,11 @@ def test_an_interval_that_stands_alone_is_that_of_a_report_with_a_single_contras
     first = asked[0].id
     assert alone[first] == estimate(table, asked[:1])[first]
     assert together[first].ci_low < alone[first].ci_low < alone[first].ci_high < together[first].ci_high
+
+
+@pytest.mark.parametrize("df", [1.0, 2.5, 16.0, 300.0, math.inf])
+@pytest.mark.parametrize("size", [0.025, 3e-5])
+def test_tails_are_those_of_student(df, size):
+    law = stats.norm if math.isinf(df) else stats.t(df)
+    assert quantile(size, df) == pytest.approx(law.isf(size), rel=1e-9)
+    assert tail(2.7, df) == pytest.approx(law.sf(2.7), rel=1e-9)

@@ -33,6 +33,7 @@ from tests.verdicts.planted_weights import PlantedWeights, by_weight
 
 WIDE = 4.0  # how far spreads lie apart
 EPOCHS = 2
+COSTLY = {"recon_weight", "encoder_variance", "encoder_health", "lvm", "search"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Setting:
     make: Callable[..., PlantedSweep]
     given: Mapping[str, Any] = field(default_factory=dict)
     noise: float = 1.0
+
+    @property
+    def costly(self) -> bool:
+        """Whether a sweep takes a second, because its study has dozens of findings."""
+        return self.study in COSTLY
 
     @property
     def id(self) -> str:
@@ -137,9 +143,10 @@ def globals_settings() -> list[Setting]:
         "5 seeds": {"seeds": tuple(range(1, 6))},
         "10 seeds": {"seeds": tuple(range(1, 11))},
     }
-    for effect in (0.0, 0.2):
-        named_variants = {f"effect {effect:.0%}, noise 5%, {name}": v for name, v in variants.items()}
-        found += named("globals_heads", Planted, globals_truth(effect), named_variants, 0.05)
+    without = ("spread 1:1:4 by beta", "spread 4 in two cells", "t with 3 df", "2 seeds")
+    for effect, chosen in ((0.0, without), (0.2, tuple(variants))):
+        given = {f"effect {effect:.0%}, noise 5%, {name}": variants[name] for name in chosen}
+        found += named("globals_heads", Planted, globals_truth(effect), given, 0.05)
     return found
 
 
@@ -208,9 +215,11 @@ def weight_settings() -> list[Setting]:
         "mse": by_weight(0.01, 0.01, 0.01),
     }
     variants = disturbances(level, cell, keys)
-    return named("kl_weight", PlantedWeights, {}, variants) + named(
-        "kl_weight", PlantedWeights, flat, {f"no effect, {name}": v for name, v in variants.items()}
-    )
+    without = {f"no effect, {name}": variants[name] for name in ("plain", "spread 4 by level")}
+    return [
+        *named("kl_weight", PlantedWeights, {}, variants),
+        *named("kl_weight", PlantedWeights, flat, without),
+    ]
 
 
 def encoder_settings() -> list[Setting]:
@@ -275,8 +284,8 @@ def all_settings() -> list[Setting]:
     return [
         *globals_settings(),
         *grid_settings(),
-        *arm_settings(),
         *weight_settings(),
+        *arm_settings(),
         *encoder_settings(),
         *vector_settings(),
         *search_settings(),
