@@ -10,8 +10,9 @@ WORKERS ?= 3
 FAST_WORKERS ?= 2
 
 SWEEPS ?= 20
+SIMULATIONS ?= 200
 
-.PHONY: setup demo test check lint fast chaos bench ui clean
+.PHONY: setup demo test check lint fast chaos verdicts bench ui clean
 
 setup: $(VENV)/.installed
 
@@ -43,6 +44,9 @@ fast: setup
 chaos: setup  ## twenty sweeps under random faults, and a search that is killed ten times; about half an hour
 	$(BIN)/python -m tests.chaos --sweeps $(SWEEPS)
 	KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_search_resume.py
+
+verdicts: setup  ## simulated sweeps with known answers, written to docs/verdict-quality.md; about twenty minutes
+	$(BIN)/python -m tests.verdicts --simulations $(SIMULATIONS)
 
 bench: setup  ## ratios within one run, written to benchmarks/results/latest.json
 	$(BIN)/python -m benchmarks.run

@@ -232,7 +232,7 @@ def spread_problems(effects: Mapping[str, Effect]) -> list[str]:
     by_model.pop("pooled", None)
     listed = "; ".join(f"{model} for {', '.join(metrics)}" for model, metrics in by_model.items())
     if listed:
-        said.append(f"Seeds scatter unevenly, so they are not paired, and spreads are taken {listed}.")
+        said.append(f"Seeds scatter unevenly: spreads are taken {listed}.")
     return said
 
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from scipy import stats
-
 from analysis.power import seeds_to_decide
 from analysis.spread import Fit, fit_spread
 from analysis.table import CellKey, SweepTable
+from analysis.tails import quantile, tail
 
 LEVEL = 0.95  # simultaneous confidence of all intervals of one report; design of the project
 MARGIN = 0.05  # ratios within 5 % count as the same; design of the project
@@ -64,7 +63,8 @@ class Effect:
         ci_high: Upper end.
         level: Confidence that all intervals of the report hold at once.
         p_value: For "no effect", adjusted for all contrasts of the report; None without an interval.
-        p_same: For "differs by the margin or more" (two one-sided tests), adjusted alike.
+        p_same: For "differs by the margin or more" (two one-sided tests at half the rate each, so that it is
+            small exactly when the interval lies inside the margin), adjusted alike.
         margin: Largest ratio minus one, or difference, that counts as the same.
         n: Smallest number of seeds in a cell.
         df: Degrees of freedom, None when infinite or unknown.
@@ -232,7 +232,8 @@ def one_effect(table: SweepTable, contrast: Contrast, fit: Fit, alpha: float, le
     value = found.value - on_scale(contrast)
     margin = same_margin(contrast, fit, weights)
     scaled_margin = math.log1p(margin) if contrast.kind == "ratio" else margin
-    half, p_value, p_same = interval(value, found.se, found.df, alpha, scaled_margin)
+    se, df = found.widest(alpha)
+    half, p_value, p_same = interval(value, se, df, alpha, scaled_margin)
     back = math.exp if contrast.kind == "ratio" else float
     decided = half is not None and (abs(value) > half or family(p_same, alpha, level) < 1 - level)
     return Effect(
@@ -249,7 +250,7 @@ def one_effect(table: SweepTable, contrast: Contrast, fit: Fit, alpha: float, le
         p_same=None if half is None else family(p_same, alpha, level),
         margin=margin,
         n=found.n,
-        df=found.df if math.isfinite(found.df) else None,
+        df=df if math.isfinite(df) else None,
         model=fit.model,
         seeds_needed=None if decided else seeds_to_decide(value, found, alpha, scaled_margin),
         note=left_out(table, contrast, fit),
@@ -275,16 +276,18 @@ def same_margin(contrast: Contrast, fit: Fit, weights: Mapping[CellKey, float]) 
 def interval(
     value: float, se: float | None, df: float, alpha: float, margin: float
 ) -> tuple[float | None, float, float]:
-    """Return half-width, p value of "no effect", and p value of "differs by the margin or more"."""
+    """Return half-width, p value of "no effect", and p value of "differs by the margin or more".
+
+    Each of the two one-sided tests runs at half the error rate, so that sameness is claimed exactly when the
+    interval lies inside the margin: what is decided is what is shown.
+    """
     if se is None:
         return None, 1.0, 1.0
     if se == 0:
         return 0.0, float(abs(value) < 1e-12), float(abs(value) >= margin)
-    t = stats.t if math.isfinite(df) else stats.norm
-    shape = (df,) if math.isfinite(df) else ()
-    half = float(t.isf(alpha / 2, *shape)) * se
-    p_value = 2 * float(t.sf(abs(value) / se, *shape))
-    return half, p_value, float(t.sf((margin - abs(value)) / se, *shape))
+    half = quantile(alpha / 2, df) * se
+    p_value = 2 * tail(abs(value) / se, df)
+    return half, p_value, min(1.0, 2 * tail((margin - abs(value)) / se, df))
 
 
 def family(p_value: float, alpha: float, level: float) -> float:

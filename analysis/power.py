@@ -28,12 +28,14 @@ def seeds_to_decide(value: float, found: Estimate, alpha: float, margin: float) 
     Source:
         Power of the t test from the noncentral t distribution, statsmodels `TTestPower`.
     """
-    if found.se is None or found.se == 0 or found.n < 2:
+    se, df = found.widest(alpha)
+    if se is None or se == 0 or found.n < 2:
         return None
+    found = Estimate(found.value, se, df, found.n)
     as_difference = smallest_n(abs(value), found, alpha, POWER, "two-sided")
     room = margin - abs(value)
     both_sides = 1 - (1 - POWER) / 2
-    as_same = smallest_n(room, found, alpha, both_sides, "larger") if room > 0 else None
+    as_same = smallest_n(room, found, alpha / 2, both_sides, "larger") if room > 0 else None
     known = [n for n in (as_difference, as_same) if n is not None]
     return min(known) if known else None
 

@@ -1,18 +1,17 @@
 """How much the seeds scatter one metric, and what that makes of a contrast between cells.
 
 With three seeds the variance of one cell is worthless, so it is pooled over as many cells as the data
-allow: over all of them (then seeds are paired by a two-way model, cell + seed), over the levels of one
-axis, or not at all. The coarsest grouping that Bartlett's test does not reject is taken, and a cell's
-variance is raised where another coarse grouping finds more than the chosen one explains: three seeds hide
-moderate differences in spread from any test, and without that guard simulated sweeps in which they differ
-made up to 12 % false claims.
+allow: over all of them, over the levels of one axis, or not at all. The coarsest grouping that Bartlett's test
+does not reject is taken. At three seeds that test misses moderate differences, so the other groupings are asked,
+too, and an interval is the widest that any of them gives: by the levels of every axis with their own degrees of
+freedom, by single cells as a floor under the variance. Seeds are paired by a two-way model, cell + seed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,13 @@ import pandas as pd
 from scipy import stats
 
 from analysis.table import CellKey
+from analysis.tails import quantile
 from analysis.two_way import TwoWay, two_way
 from search_spaces.domains import Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 BARTLETT_LEVEL = 0.1  # homogeneity is given up early: pooling wrongly costs truth, not pooling only power
-GUARDED_SHARE = 1 / 3  # a level of a three-level axis holds a third of the residuals
 NO_SPREAD = 1e-12  # relative to the size of the values: seeds that differ less do not differ
 
 
@@ -36,15 +35,55 @@ class Estimate:
 
     Args:
         value: Estimate on the scale of the fit.
-        se: Standard error; 0 when seeds do not scatter, None when it cannot be known.
+        se: Standard error by the chosen grouping; 0 when seeds do not scatter, None when it cannot be known.
         df: Degrees of freedom of ``se``; infinite when seeds do not scatter.
         n: Smallest number of seeds in a cell of the contrast.
+        others: Standard errors with degrees of freedom by the groupings that were not chosen.
     """
 
     value: float
     se: float | None
     df: float
     n: int
+    others: tuple[tuple[float, float], ...] = ()
+
+    def widest(self, alpha: float) -> tuple[float | None, float]:
+        """Return the standard error and degrees of freedom that give the widest interval at ``alpha``."""
+        if self.se is None or not self.others:
+            return self.se, self.df
+        return max(((self.se, self.df), *self.others), key=lambda one: quantile(alpha / 2, one[1]) * one[0])
+
+
+@dataclass(frozen=True)
+class Spreads:
+    """Variances by one grouping of the cells.
+
+    Args:
+        group: Number of the group by cell.
+        variances: Variance by cell.
+        dfs: Degrees of freedom by group.
+        floor: Whether it may only raise the variance, and brings no degrees of freedom of its own.
+    """
+
+    group: Mapping[CellKey, int]
+    variances: Mapping[CellKey, float]
+    dfs: Mapping[int, float]
+    floor: bool = False
+
+    def variance(self, shares: Mapping[CellKey, float]) -> tuple[float, float]:
+        """Return variance and degrees of freedom of a contrast by Satterthwaite (1946), eq. 17.
+
+        Args:
+            shares: Squared weight over the number of seeds, by cell.
+        """
+        parts: dict[int, float] = {}
+        for cell, share in shares.items():
+            label = self.group[cell]
+            parts[label] = parts.get(label, 0.0) + share * self.variances[cell]
+        total = sum(parts.values())
+        if total == 0:
+            return 0.0, math.inf
+        return total, total**2 / sum(part**2 / self.dfs[label] for label, part in parts.items())
 
 
 @dataclass(frozen=True)
@@ -55,22 +94,17 @@ class Fit:
         model: ``pooled``, ``by <axis>``, ``by cell``, or ``unknown`` when every cell has one seed.
         means: Mean over the seeds by cell.
         counts: Seeds by cell.
-        group: Variance group by cell.
-        variances: Variance within cells by group.
-        dfs: Degrees of freedom by group.
+        alone: Variances within cells by every grouping, the chosen one first; empty when unknown.
+        between: The same without what all cells share under one seed; empty where seeds are not paired.
         paired: The two-way model, None where seeds are not paired.
-        guard: Factor by cell, at least 1, on its variance: what the chosen grouping leaves unexplained in
-            the groups of the other coarse ones. Bartlett's test misses moderate differences at three seeds.
     """
 
     model: str
     means: Mapping[CellKey, float]
     counts: Mapping[CellKey, int]
-    group: Mapping[CellKey, int]
-    variances: Mapping[int, float]
-    dfs: Mapping[int, float]
+    alone: tuple[Spreads, ...] = ()
+    between: tuple[Spreads, ...] = ()
     paired: TwoWay | None = None
-    guard: Mapping[CellKey, float] = field(default_factory=dict)
 
     def contrast(self, weights: Mapping[CellKey, float]) -> Estimate:
         """Return the weighted sum of cell means, with its standard error.
@@ -80,45 +114,42 @@ class Fit:
                 and the paired model is used if there is one.
         """
         n = min(self.counts[cell] for cell in weights)
+        shares = {cell: weight**2 / self.counts[cell] for cell, weight in weights.items()}
         if self.paired is not None and abs(sum(weights.values())) < 1e-9:
-            return self._paired_contrast(weights, n)
-        return self._grouped_contrast(weights, n)
-
-    def _paired_contrast(self, weights: Mapping[CellKey, float], n: int) -> Estimate:
-        assert self.paired is not None
-        value, variance = self.paired.contrast(weights)
-        share = {cell: weight**2 / self.counts[cell] for cell, weight in weights.items()}
-        guard = sum(part * self.guard[cell] for cell, part in share.items()) / sum(share.values())
-        return Estimate(value, math.sqrt(variance * guard), guarded_df(self.paired.df, guard), n)
-
-    def _grouped_contrast(self, weights: Mapping[CellKey, float], n: int) -> Estimate:
-        """Return a contrast of unpaired means; degrees of freedom by Satterthwaite (1946), eq. 17."""
+            value, of_seeds = self.paired.contrast(weights)
+            return estimate_of(value, n, self.between, shares, of_seeds)
         value = sum(weight * self.means[cell] for cell, weight in weights.items())
-        parts: dict[int, float] = {}
-        plain: dict[int, float] = {}
-        for cell, weight in weights.items():
-            group = self.group[cell]
-            if group not in self.variances:
-                return Estimate(value, None, math.nan, n)
-            variance = weight**2 / self.counts[cell] * self.variances[group]
-            plain[group] = plain.get(group, 0.0) + variance
-            parts[group] = parts.get(group, 0.0) + self.guard[cell] * variance
-        total = sum(parts.values())
-        if total == 0:
-            return Estimate(value, 0.0, math.inf, n)
-        df = total**2 / sum(part**2 / self.dfs[group] for group, part in parts.items())
-        guard = total / sum(plain.values())
-        return Estimate(value, math.sqrt(total), guarded_df(df, guard), n)
+        return estimate_of(value, n, self.alone, shares)
 
 
-def guarded_df(df: float, guard: float) -> float:
-    """Return degrees of freedom of a variance that a guard raised: a smaller group now vouches for it.
+def estimate_of(
+    value: float,
+    n: int,
+    spreads: tuple[Spreads, ...],
+    shares: Mapping[CellKey, float],
+    of_seeds: float = 0.0,
+) -> Estimate:
+    """Return an estimate with the standard errors that all groupings give it.
 
-    They fall from ``df`` towards `GUARDED_SHARE` of it as the guard grows. The rule is empirical: with it
-    simulated sweeps keep their error rate over ratios of spreads from 1 to 10.
+    Args:
+        value: Estimate.
+        n: Smallest number of seeds.
+        spreads: Groupings, the chosen one first.
+        shares: Squared weight over the number of seeds, by cell.
+        of_seeds: Variance that comes from seeds which some cells lack.
     """
-    least = max(1.0, GUARDED_SHARE * df)
-    return least + (df - least) / guard**2 if math.isfinite(df) and df > least else df
+    if not spreads:
+        return Estimate(value, None, math.nan, n)
+    variance, df = spreads[0].variance(shares)
+    if variance == 0:
+        return Estimate(value, 0.0, math.inf, n)
+    others = []
+    for other in spreads[1:]:
+        its_variance, its_df = other.variance(shares)
+        its_df = df if other.floor else min(df, its_df)
+        if its_variance > variance or its_df < df:
+            others.append((math.sqrt(its_variance + of_seeds), its_df))
+    return Estimate(value, math.sqrt(variance + of_seeds), df, n, tuple(others))
 
 
 def fit_spread(values: Mapping[CellKey, Mapping[int, float]], axes: tuple[str, ...]) -> Fit:
@@ -137,33 +168,30 @@ def fit_spread(values: Mapping[CellKey, Mapping[int, float]], axes: tuple[str, .
     )
     means = {cell: float(np.mean(list(seeds.values()))) for cell, seeds in values.items()}
     counts = {cell: len(seeds) for cell, seeds in values.items()}
-    frame["deviation"] = frame["y"] - frame["cell"].map(means)
-    partitions = candidate_partitions(list(values), axes)
-    size = float(np.abs(frame["y"]).max()) if len(frame) else 1.0
     if max(counts.values(), default=0) < 2:
-        return Fit("unknown", means, counts, dict.fromkeys(values, 0), {}, {})
-    if float(np.abs(frame["deviation"]).max()) <= NO_SPREAD * max(size, NO_SPREAD):
-        return Fit(
-            "pooled",
-            means,
-            counts,
-            dict.fromkeys(values, 0),
-            {0: 0.0},
-            {0: math.inf},
-            guard=dict.fromkeys(values, 1.0),
-        )
+        return Fit("unknown", means, counts)
+    deviations = np.array([value - means[cell] for cell, _, value in rows])
+    size = float(np.abs(frame["y"]).max())
+    if float(np.abs(deviations).max()) <= NO_SPREAD * max(size, NO_SPREAD):
+        none = Spreads(dict.fromkeys(values, 0), dict.fromkeys(values, 0.0), {0: math.inf})
+        return Fit("pooled", means, counts, (none,))
     paired = two_way(frame, tuple(values))
-    model = coarsest(frame, partitions, None if paired is None else paired.residuals)
-    group = partitions[model]
-    variances, dfs = group_variances(frame, group)
-    kept = paired if model == "pooled" else None
-    residuals = frame["deviation"].to_numpy() if kept is None else kept.residuals
-    guard = guards(frame["cell"], residuals, partitions, model)
-    return Fit(model, means, counts, group, variances, dfs, kept, guard)
+    places = {cell: place for place, cell in enumerate(values)}
+    of_cell = np.array([places[cell] for cell, _, _ in rows])
+    partitions = candidate_partitions(list(values), axes)
+    model = coarsest(of_cell, partitions, deviations, paired)
+    ordered = {model: partitions[model], **partitions}
+    alone = all_spreads(list(values), of_cell, deviations, ordered, 1.0)
+    if paired is None or not pairing_pays(of_cell, partitions[model], deviations, paired):
+        return Fit(model, means, counts, alone)
+    residuals, kept = paired.residuals, paired.df / float(len(rows) - len(values))
+    return Fit(
+        model, means, counts, alone, all_spreads(list(values), of_cell, residuals, ordered, kept), paired
+    )
 
 
-def candidate_partitions(cells: list[CellKey], axes: tuple[str, ...]) -> dict[str, dict[CellKey, int]]:
-    """Return the groupings of cells that are tried, the coarsest first."""
+def candidate_partitions(cells: list[CellKey], axes: tuple[str, ...]) -> dict[str, Array]:
+    """Return the groupings of cells that are tried, the coarsest first: the number of the group by cell."""
     by_axis = {
         f"by {name}": numbered([cell[place] for cell in cells])
         for place, name in enumerate(axes)
@@ -171,7 +199,7 @@ def candidate_partitions(cells: list[CellKey], axes: tuple[str, ...]) -> dict[st
     }
     ordered = sorted(by_axis.items(), key=lambda item: len(set(item[1])))
     groupings = {"pooled": [0] * len(cells), **dict(ordered), "by cell": list(range(len(cells)))}
-    return {name: dict(zip(cells, numbers, strict=True)) for name, numbers in groupings.items()}
+    return {name: np.array(numbers) for name, numbers in groupings.items()}
 
 
 def numbered(labels: list[Value]) -> list[int]:
@@ -181,22 +209,42 @@ def numbered(labels: list[Value]) -> list[int]:
 
 
 def coarsest(
-    frame: pd.DataFrame, partitions: Mapping[str, Mapping[CellKey, int]], paired_residuals: Array | None
+    of_cell: Array, partitions: Mapping[str, Array], deviations: Array, paired: TwoWay | None
 ) -> str:
-    """Return the name of the first grouping in which no other grouping shows unequal spreads."""
-    deviations = frame["deviation"].to_numpy()
+    """Return the name of the first grouping in which no other grouping shows unequal spreads.
+
+    Args:
+        of_cell: Number of the cell by row.
+        partitions: Number of the group by cell, the coarsest grouping first.
+        deviations: From the mean of the cell, by row.
+        paired: The two-way model, None without one.
+    """
     for name, group in partitions.items():
-        residuals = paired_residuals if name == "pooled" and paired_residuals is not None else deviations
-        labels = frame["cell"].map(group).to_numpy(dtype=int)
-        others = [
-            frame["cell"].map(other).to_numpy(dtype=int)
-            for key, other in partitions.items()
-            if key not in {name, "pooled"}
-        ]
-        scaled = standardised(residuals, labels)
+        pays = paired is not None and pairing_pays(of_cell, group, deviations, paired)
+        residuals = paired.residuals if paired is not None and pays else deviations
+        scaled = standardised(residuals, group[of_cell])
+        others = [other[of_cell] for key, other in partitions.items() if key not in {name, "pooled"}]
         if not any(spreads_differ(scaled, other) for other in others):
             return name
     return "by cell"
+
+
+def pairing_pays(of_cell: Array, group: Array, deviations: Array, paired: TwoWay) -> bool:
+    """Return whether the spreads of groups are told better without what all cells share under one seed.
+
+    Taking that out brings a little of the scatter of noisy cells into quiet ones, which is more than it takes
+    away where spreads lie far apart and seeds share little. One spread for all cells is always told better.
+    """
+    labels = group[of_cell]
+    if not labels.any():
+        return True
+    within = len(labels) - len(group)
+    squares = [
+        np.bincount(labels, weights=residuals**2) / df
+        for residuals, df in ((paired.residuals, paired.df), (deviations, within))
+    ]
+    logs = [np.log(np.maximum(square, np.finfo(float).tiny)) for square in squares]
+    return bool(((logs[0] - logs[1]) * np.bincount(labels)).sum() < 0)
 
 
 def standardised(residuals: Array, labels: Array) -> Array:
@@ -217,40 +265,52 @@ def spreads_differ(residuals: Array, labels: Array) -> bool:
     return bool(stats.bartlett(*groups).pvalue < BARTLETT_LEVEL)
 
 
-def guards(
-    cells: pd.Series[Any], residuals: Array, partitions: Mapping[str, Mapping[CellKey, int]], model: str
-) -> dict[CellKey, float]:
-    """Return the factor on each cell's variance that the other coarse groupings ask for, at least 1.
+def all_spreads(
+    cells: list[CellKey], of_cell: Array, residuals: Array, partitions: Mapping[str, Array], kept: float
+) -> tuple[Spreads, ...]:
+    """Return the variances by every grouping, the first one chosen.
 
-    Residuals are first divided by the spread of their own group, so that only what the chosen grouping
-    leaves unexplained counts: a quiet column is not charged for a noisy one.
+    The others tell what the chosen one leaves unexplained: they are applied to residuals over the spread of
+    their own group, so that a quiet column is not charged for a noisy one.
+
+    Args:
+        cells: The cells.
+        of_cell: Number of the cell by row.
+        residuals: By row.
+        partitions: Number of the group by cell; the chosen grouping first.
+        kept: Degrees of freedom of the residuals over those within cells.
     """
-    scaled = standardised(residuals, cells.map(partitions[model]).to_numpy(dtype=int))
-    factors = dict.fromkeys(partitions[model], 1.0)
-    for name, group in partitions.items():
-        if name != "by cell":
-            labels = cells.map(group).to_numpy(dtype=int)
-            mean_square = np.bincount(labels, weights=scaled**2) / np.bincount(labels)
-            factors = {cell: max(f, float(mean_square[group[cell]])) for cell, f in factors.items()}
-    return factors
+    chosen = next(iter(partitions.values()))
+    base, dfs = group_variances(of_cell, residuals, chosen, kept)
+    found = [Spreads(*by_cell(cells, chosen, base), dfs)]
+    scaled = residuals / np.sqrt(base)[of_cell]
+    for name, group in list(partitions.items())[1:]:
+        if name != "pooled":
+            factors, own = group_variances(of_cell, scaled, group, kept)
+            found.append(Spreads(*by_cell(cells, group, base * factors), own, floor=name == "by cell"))
+    return tuple(found)
+
+
+def by_cell(
+    cells: list[CellKey], group: Array, variances: Array
+) -> tuple[dict[CellKey, int], dict[CellKey, float]]:
+    """Return groups and variances by cell."""
+    return dict(zip(cells, group.tolist(), strict=True)), dict(zip(cells, variances.tolist(), strict=True))
 
 
 def group_variances(
-    frame: pd.DataFrame, group: Mapping[CellKey, int]
-) -> tuple[dict[int, float], dict[int, float]]:
-    """Return variance within cells and its degrees of freedom by group.
+    of_cell: Array, residuals: Array, group: Array, kept: float
+) -> tuple[Array, dict[int, float]]:
+    """Return the variance by cell and the degrees of freedom by group.
 
     A group whose seeds agree by chance (or for lack of digits) takes the variance of the whole table:
     a zero there would turn any difference into a certainty.
     """
-    labels = frame["cell"].map(group).to_numpy(dtype=int)
-    squares = np.bincount(labels, weights=frame["deviation"].to_numpy() ** 2)
-    df_by_group = np.bincount(labels) - np.bincount(list(group.values()))
-    overall_df = float(df_by_group.sum())
+    squares = np.bincount(group[of_cell], weights=residuals**2)
+    dfs = kept * (np.bincount(group[of_cell]) - np.bincount(group))
+    overall_df = float(dfs.sum())
     overall = float(squares.sum()) / overall_df
-    variances, dfs = {}, {}
-    for label, df in enumerate(df_by_group.astype(float)):
-        known = df > 0 and squares[label] / df > NO_SPREAD * overall
-        variances[label] = float(squares[label] / df) if known else overall
-        dfs[label] = float(df) if known else overall_df
-    return variances, dfs
+    mean_square = np.divide(squares, dfs, out=np.zeros_like(squares), where=dfs > 0)
+    known = mean_square > NO_SPREAD * overall
+    variances = np.where(known, mean_square, overall)
+    return variances[group], dict(enumerate(np.where(known, dfs, overall_df).tolist()))

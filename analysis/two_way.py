@@ -24,7 +24,6 @@ class TwoWay:
 
     Args:
         values: Every cell's mean over all seeds, those included that the cell lacks.
-        counts: Seeds by cell.
         codes: Mean code of the seeds of every cell, shape ``(seeds - 1,)``.
         inverse: Of the seeds' cross products within cells, shape ``(seeds - 1, seeds - 1)``.
         residuals: In the order of the rows, shape ``(rows,)``.
@@ -32,7 +31,6 @@ class TwoWay:
     """
 
     values: Mapping[CellKey, float]
-    counts: Mapping[CellKey, int]
     codes: Mapping[CellKey, Array]
     inverse: Array
     residuals: Array
@@ -44,11 +42,13 @@ class TwoWay:
         return float(self.residuals @ self.residuals) / self.df
 
     def contrast(self, weights: Mapping[CellKey, float]) -> tuple[float, float]:
-        """Return the weighted sum of cells, and its variance."""
+        """Return the weighted sum of cells, and the variance that it has from seeds which some cells lack.
+
+        The cells' own part comes on top: squared weights over counts times the variance of a value.
+        """
         value = sum(weight * self.values[cell] for cell, weight in weights.items())
-        own = sum(weight**2 / self.counts[cell] for cell, weight in weights.items())
         of_seeds = sum(weight * self.codes[cell] for cell, weight in weights.items())
-        return value, self.mean_square * (own + float(of_seeds @ self.inverse @ of_seeds))
+        return value, self.mean_square * float(of_seeds @ self.inverse @ of_seeds)
 
 
 def two_way(frame: pd.DataFrame, cells: tuple[CellKey, ...]) -> TwoWay | None:
@@ -77,7 +77,6 @@ def two_way(frame: pd.DataFrame, cells: tuple[CellKey, ...]) -> TwoWay | None:
     values = y_means - code_means @ effects
     return TwoWay(
         values=dict(zip(cells, values.tolist(), strict=True)),
-        counts=dict(zip(cells, n.tolist(), strict=True)),
         codes=dict(zip(cells, code_means, strict=True)),
         inverse=inverse,
         residuals=rest - within @ effects,

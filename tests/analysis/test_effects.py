@@ -14,6 +14,7 @@ from statsmodels.regression.linear_model import OLS
 from analysis.effects import Contrast, estimate, estimate_singly
 from analysis.power import seeds_to_decide
 from analysis.spread import Estimate, fit_spread
+from analysis.tails import quantile, tail
 from analysis.two_way import two_way
 
 CELLS = [(latent, beta) for latent in ("none", "linear", "vq") for beta in (0.0, 1.0, 10.0)]
@@ -27,8 +28,11 @@ def scattered(rng, spread, seeds=3, shared=0.5):
 
 
 def misses(fit, alpha):
-    found = [fit.contrast(pair) for pair in PAIRS]
-    return any(abs(e.value) > stats.t.isf(alpha / 2, e.df) * e.se for e in found)
+    for found in (fit.contrast(pair) for pair in PAIRS):
+        se, df = found.widest(alpha)
+        if abs(found.value) > stats.t.isf(alpha / 2, df) * se:
+            return True
+    return False
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,11 @@ def test_the_paired_model_is_the_least_squares_fit_of_the_full_design(absent):
     assert fit.residuals == pytest.approx(full.resid)
     weights = dict(zip(CELLS, (2, -1, -1, 0.5, 0, 0, 0, 0.5, -1), strict=True))
     vector = np.array([*weights.values(), 0, 0])
-    assert fit.contrast(weights) == pytest.approx((vector @ full.params, vector @ full.cov_params() @ vector))
+    value, of_seeds = fit.contrast(weights)
+    own = sum(weight**2 / len(values[cell]) for cell, weight in weights.items()) * fit.mean_square
+    assert (value, own + of_seeds) == pytest.approx(
+        (vector @ full.params, vector @ full.cov_params() @ vector)
+    )
 
 
 def test_one_seed_gives_an_estimate_and_no_interval():
@@ -178,3 +186,11 @@ def test_an_interval_that_stands_alone_is_that_of_a_report_with_a_single_contras
     first = asked[0].id
     assert alone[first] == estimate(table, asked[:1])[first]
     assert together[first].ci_low < alone[first].ci_low < alone[first].ci_high < together[first].ci_high
+
+
+@pytest.mark.parametrize("df", [1.0, 2.5, 16.0, 300.0, math.inf])
+@pytest.mark.parametrize("size", [0.025, 3e-5])
+def test_tails_are_those_of_student(df, size):
+    law = stats.norm if math.isinf(df) else stats.t(df)
+    assert quantile(size, df) == pytest.approx(law.isf(size), rel=1e-9)
+    assert tail(2.7, df) == pytest.approx(law.sf(2.7), rel=1e-9)

@@ -218,7 +218,7 @@ def test_an_axis_with_a_best_level_in_the_middle_has_no_direction(table):
 
 
 def test_encoders_are_held_against_what_the_note_expects(table):
-    found = findings(table(ENCODERS, noise=0.5))
+    found = findings(table(ENCODERS, noise=0.5, random_seed=1))
     assert found["etrmtrm_as_diverse_as_standard"].verdict == "supported"
     assert found["variational_less_diverse"].verdict == "supported"
     beside = {
@@ -234,7 +234,7 @@ def test_encoders_are_held_against_what_the_note_expects(table):
 def test_an_encoder_that_is_less_diverse_than_expected_is_said_to_be(table):
     dull = EncoderTruth(cross=0.1, params={"encoder_type": "trm_style"})
     vivid = EncoderTruth(cross=0.7, within=0.1, params={"encoder_type": "lpn_var"})
-    found = findings(table({**ENCODERS, "etrm": dull, "lpn": vivid}, noise=0.5))
+    found = findings(table({**ENCODERS, "etrm": dull, "lpn": vivid}, noise=0.5, random_seed=1))
     assert found["etrmtrm_as_diverse_as_standard"].verdict == "rejected"
     assert found["variational_less_diverse"].verdict == "rejected"
 

@@ -33,6 +33,7 @@ from tests.verdicts.planted_weights import PlantedWeights, by_weight
 
 WIDE = 4.0  # how far spreads lie apart
 EPOCHS = 2
+COSTLY = {"recon_weight", "encoder_variance", "encoder_health", "lvm", "search"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Setting:
     make: Callable[..., PlantedSweep]
     given: Mapping[str, Any] = field(default_factory=dict)
     noise: float = 1.0
+
+    @property
+    def costly(self) -> bool:
+        """Whether a sweep takes a second, because its study has dozens of findings."""
+        return self.study in COSTLY
 
     @property
     def id(self) -> str:
@@ -100,7 +106,13 @@ def of_cells(*cells: Mapping[str, Any]) -> Callable[[Swept], float]:
     return lambda swept: WIDE if any(cell.items() <= swept.items() for cell in cells) else 1.0
 
 
-def named(study: str, make: Any, base: Mapping[str, Any], variants: Mapping[str, Mapping[str, Any]], noise: float = 1.0) -> list[Setting]:
+def named(
+    study: str,
+    make: Any,
+    base: Mapping[str, Any],
+    variants: Mapping[str, Mapping[str, Any]],
+    noise: float = 1.0,
+) -> list[Setting]:
     """Return the settings of a study: its base with every variant."""
     return [Setting(study, name, make, {**base, **changes}, noise) for name, changes in variants.items()]
 
@@ -131,9 +143,10 @@ def globals_settings() -> list[Setting]:
         "5 seeds": {"seeds": tuple(range(1, 6))},
         "10 seeds": {"seeds": tuple(range(1, 11))},
     }
-    for effect in (0.0, 0.2):
-        named_variants = {f"effect {effect:.0%}, noise 5%, {name}": v for name, v in variants.items()}
-        found += named("globals_heads", Planted, globals_truth(effect), named_variants, 0.05)
+    without = ("spread 1:1:4 by beta", "spread 4 in two cells", "t with 3 df", "2 seeds")
+    for effect, chosen in ((0.0, without), (0.2, tuple(variants))):
+        given = {f"effect {effect:.0%}, noise 5%, {name}": variants[name] for name in chosen}
+        found += named("globals_heads", Planted, globals_truth(effect), given, 0.05)
     return found
 
 
@@ -148,12 +161,18 @@ def grid_settings() -> list[Setting]:
         variants: dict[str, dict[str, Any]] = {"plain": {}, "spread 1:1:4 by beta": {"scatter": wide}}
         variants["t with 3 df"] = {"scatter": Scatter(tails=3.0)}
         found += named(
-            "grid", Planted, base, {f"effect {effect:.0%}, noise 5%, {n}": v for n, v in variants.items()}, 0.05
+            "grid",
+            Planted,
+            base,
+            {f"effect {effect:.0%}, noise 5%, {n}": v for n, v in variants.items()},
+            0.05,
         )
     return found
 
 
-def disturbances(level: Callable[[Swept], float], cells: Callable[[Swept], float], keys: list[Any]) -> dict[str, dict[str, Any]]:
+def disturbances(
+    level: Callable[[Swept], float], cells: Callable[[Swept], float], keys: list[Any]
+) -> dict[str, dict[str, Any]]:
     """Return what a study is put through besides its plain form.
 
     Args:
@@ -190,11 +209,17 @@ def weight_settings() -> list[Setting]:
     """Return the KL weights of mixture autoencoders, with and without effect."""
     level, cell = by_level("kl_weight", 10.0), of_cells({"kl_weight": 1.0, "kl_schedule": "linear"})
     keys = [(1.0, "constant"), (10.0, "linear")]
-    flat = {"kl": by_weight(0.5, 0.5, 0.5), "nll": by_weight(-1.0, -1.0, -1.0), "mse": by_weight(0.01, 0.01, 0.01)}
+    flat = {
+        "kl": by_weight(0.5, 0.5, 0.5),
+        "nll": by_weight(-1.0, -1.0, -1.0),
+        "mse": by_weight(0.01, 0.01, 0.01),
+    }
     variants = disturbances(level, cell, keys)
-    return named("kl_weight", PlantedWeights, {}, variants) + named(
-        "kl_weight", PlantedWeights, flat, {f"no effect, {name}": v for name, v in variants.items()}
-    )
+    without = {f"no effect, {name}": variants[name] for name in ("plain", "spread 4 by level")}
+    return [
+        *named("kl_weight", PlantedWeights, {}, variants),
+        *named("kl_weight", PlantedWeights, flat, without),
+    ]
 
 
 def encoder_settings() -> list[Setting]:
@@ -204,7 +229,9 @@ def encoder_settings() -> list[Setting]:
     falling = dict(zip(WEIGHTS, (0.3, 0.1, 0.05, 0.02), strict=True))
     rising = dict(zip(WEIGHTS, (0.02, 0.05, 0.1, 0.3), strict=True))
     level = by_level("kl_weight", WEIGHTS[-1])
-    variants = disturbances(level, of_cells({"kl_weight": 0.0, "latent_dim": 32}), [(1e-4, 32, 2), (1e-2, 128, 4)])
+    variants = disturbances(
+        level, of_cells({"kl_weight": 0.0, "latent_dim": 32}), [(1e-4, 32, 2), (1e-2, 128, 4)]
+    )
     same = grid_truths(dict.fromkeys(WEIGHTS, 0.3), dict.fromkeys(WEIGHTS, 0.1))
     moved = grid_truths(falling, rising, 0.5, 0.3)
     found = named("encoder_variance", PlantedEncoders, {**base, "truths": moved}, variants)
@@ -222,7 +249,7 @@ def encoder_settings() -> list[Setting]:
 def vector_settings() -> list[Setting]:
     """Return next-vector models: loss mixes over backbones with and without effect, and the ladder."""
     mixes: dict[str, Any] = {"arms": MIXES, "grid": {"backbone": BACKBONES}, "shared": 0.0}
-    moved = mix_truths({"infonce": -0.06}, {BACKBONES[0]: 0.02})
+    moved = mix_truths({"infonce": -0.06}, {BACKBONES[0]: 0.06})
     level = by_level("arm", "infonce")
     cell = of_cells({"arm": "mse", "backbone": BACKBONES[1]}, {"arm": "both", "backbone": BACKBONES[0]})
     first, second = (f"arm=mse,backbone={BACKBONES[2]}", f"arm=infonce,backbone={BACKBONES[3]}")
@@ -232,10 +259,8 @@ def vector_settings() -> list[Setting]:
     found += named("lvm", PlantedVectors, {**mixes, "truths": mix_truths()}, alike)
     ladder = {"truths": ladder_truths(replace(COLLAPSED, scatter=1.0), **GAINS), "shared": 0.0}
     rungs = {"truths": ladder_truths(VectorTruth(**ALIVE)), "shared": 0.0}
-    return found + [
-        Setting("lvm", "ladder with gains", PlantedVectors, ladder),
-        Setting("lvm", "ladder without gains", PlantedVectors, rungs),
-    ]
+    climbed = Setting("lvm", "ladder with gains", PlantedVectors, ladder)
+    return [*found, climbed, Setting("lvm", "ladder without gains", PlantedVectors, rungs)]
 
 
 def search_settings() -> list[Setting]:
@@ -259,8 +284,8 @@ def all_settings() -> list[Setting]:
     return [
         *globals_settings(),
         *grid_settings(),
-        *arm_settings(),
         *weight_settings(),
+        *arm_settings(),
         *encoder_settings(),
         *vector_settings(),
         *search_settings(),

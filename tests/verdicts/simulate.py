@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
-
-from scipy import stats
 
 from analysis.claims import analysis_of, claims, everything_asked
 from analysis.effects import LEVEL, Effect, own_error_rate
 from analysis.search import OPTIMISM
+from analysis.tails import quantile
 from tests.verdicts.memory import table_of
 from tests.verdicts.settings import Setting
 from tests.verdicts.truth import Truth, has_truth, is_false
@@ -49,9 +49,10 @@ class Counts:
     missing: Counter[str] = field(default_factory=Counter)
 
 
-def simulate(setting: Setting, n: int, first_seed: int = 1000) -> Counts:
-    """Return the counts of ``n`` simulated sweeps; the same for the same seeds."""
+def simulate(setting: Setting, n: int) -> Counts:
+    """Return the counts of ``n`` simulated sweeps; every setting has draws of its own, the same each time."""
     truth, counts = Truth(setting), Counts()
+    first_seed = zlib.crc32(setting.id.encode())
     for seed in range(first_seed, first_seed + n):
         one_sweep(setting, truth, seed, counts)
     return counts
@@ -101,8 +102,8 @@ def alone(effect: Effect, alpha: float) -> Effect:
     """Return an effect with the interval that holds by itself, as `estimate_singly` does without a second fit."""
     if effect.ci_low is None or effect.ci_high is None:
         return effect
-    t = stats.norm if effect.df is None else stats.t(effect.df)
-    share = float(t.isf((1 - LEVEL) / 2) / t.isf(alpha / 2))
+    df = math.inf if effect.df is None else effect.df
+    share = quantile((1 - LEVEL) / 2, df) / quantile(alpha / 2, df)
     ends = (effect.estimate, effect.ci_low, effect.ci_high)
     if effect.kind == "ratio":
         middle, low, high = (math.log(max(end, 1e-300)) for end in ends)

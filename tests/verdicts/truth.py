@@ -22,7 +22,9 @@ from tests.verdicts.settings import Setting
 TINY = 1e-5  # of the noise
 ROUNDS = (101, 102, 103)
 LIVE = " (live arms)"
-OF_THE_DATA = re.compile(r"winner_|best_at_edge|important_|guard")  # findings on what was drawn, not on what is true
+OF_THE_DATA = re.compile(
+    r"winner_|best_at_edge|important_|guard"
+)  # findings on what was drawn, not on what is true
 NAMING = re.compile(r"sweet_spot|best_setting|vq_ranks_last")  # findings whose sentence names what is best
 
 
