@@ -45,8 +45,9 @@ chaos: setup  ## twenty sweeps under random faults, and a search that is killed 
 	$(BIN)/python -m tests.chaos --sweeps $(SWEEPS)
 	KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_search_resume.py
 
-verdicts: setup  ## simulated sweeps with known answers, written to docs/verdict-quality.md; about twenty minutes
+verdicts: setup  ## simulated sweeps with known answers, written to docs/verdict-quality.md and docs/deciding.md; half an hour
 	$(BIN)/python -m tests.verdicts --simulations $(SIMULATIONS)
+	$(BIN)/python -m tests.verdicts.deciding
 
 bench: setup  ## ratios within one run, written to benchmarks/results/latest.json
 	$(BIN)/python -m benchmarks.run

@@ -1,21 +1,42 @@
-"""Sweeps that go on until decided, held against the same sweeps with ten seeds everywhere, and against the truth."""
+"""Sweeps that go on until decided, held against the same sweeps with ten seeds everywhere, and against the truth.
+
+``python -m tests.verdicts.deciding --simulations 20`` writes ``docs/deciding.md``.
+"""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from analysis.answer import answer
+import click
+
 from analysis.claims import claims
 from analysis.findings import Finding
+from analysis.looks import claims_in_looks, recorded_looks
 from analysis.table import SweepTable
 from tests.verdicts.memory import table_of
-from tests.verdicts.settings import Setting
+from tests.verdicts.settings import Setting, all_settings
 from tests.verdicts.truth import Truth, has_truth, is_false
 
 LOOKS = (3, 5, 8, 10)  # those of `sweeps run --decide` from three seeds
 DECIDED = ("supported", "rejected")
+PAGE = Path(__file__).parents[2] / "docs" / "deciding.md"
+HEAD = """# Sweeps that go on until decided
+
+Written by `make verdicts`. Planted sweeps of 3 x 3 cells and ten seeds. Each is read twice: with all ten seeds everywhere,
+and as `sweeps run --decide` would have run it, looking after {looks} seeds. {n} simulated sweeps per setting.
+
+* **trials**: median share of the trials that deciding took.
+* **agreement**: of the verdicts that ten seeds give, the share that deciding gives, too. The others are left open: each
+  look spends a part of the error rate, and what looks hopeless is given up.
+* **contradicted**: verdicts that are opposite. **false**: sweeps with any false claim, deciding / ten seeds.
+
+| setting | trials | agreement | contradicted | false | most often left open |
+|---|---|---|---|---|---|
+"""
 
 
 @dataclass
@@ -100,11 +121,12 @@ def until_decided(table: SweepTable) -> tuple[int, dict[str, Finding]]:
     while True:
         kept = [places[seed] <= wanted[cell] for seed, cell in zip(table.trials["seed"], cells, strict=True)]
         study = {**table.study, "seeds": seeds, "looks": list(LOOKS)}
-        known = answer(replace(table, trials=table.trials[kept], study=study, _index=None))
-        going_on = known.path[min(place, len(known.path) - 1)].cells
+        known = replace(table, trials=table.trials[kept], study=study, _index=None)
+        claimed, path = claims_in_looks(known, recorded_looks(known))
+        going_on = path[min(place, len(path) - 1)].cells
         place += 1
         if not going_on or place == len(LOOKS):
-            return sum(kept), {finding.id: finding for finding in known.findings}
+            return sum(kept), {finding.id: finding for finding in claimed.findings}
         wanted |= dict.fromkeys(going_on, LOOKS[place])
 
 
@@ -115,3 +137,51 @@ def any_false(findings: dict[str, Finding], truth: Truth) -> bool:
         for name, finding in findings.items()
         if has_truth(finding)
     )
+
+
+def row(setting: Setting, found: Decided) -> str:
+    """Return one setting as a row of the page."""
+    left = ", ".join(f"{name} ({n})" for name, n in found.late.most_common(2)) or "-"
+    false = f"{found.with_false} / {found.with_false_fixed}"
+    return (
+        f"| {setting.id} | {found.share:.0%} | {found.agreement:.1%} | {found.contradicted} of {found.both} "
+        f"| {false} | {left} |"
+    )
+
+
+def tail(outcomes: Sequence[Decided]) -> str:
+    """Return the sums over all settings."""
+    shares = [share for found in outcomes for share in found.shares]
+    n, both = len(shares), sum(found.both for found in outcomes)
+    late = sum(sum(found.late.values()) for found in outcomes)
+    contradicted = sum(found.contradicted for found in outcomes)
+    false, fixed = (
+        sum(getattr(found, name) for found in outcomes) for name in ("with_false", "with_false_fixed")
+    )
+    return (
+        f"\nOver all {n} sweeps: median share of the trials {statistics.median(shares):.0%}, agreement "
+        f"{(both - contradicted) / (both + late):.1%}, {contradicted} of {both} verdicts contradicted, "
+        f"sweeps with a false claim {false / n:.1%} (ten seeds everywhere: {fixed / n:.1%}).\n"
+    )
+
+
+@click.command()
+@click.option("--simulations", type=click.IntRange(1), default=20, show_default=True, help="Per setting.")
+def run(simulations: int) -> None:
+    """Write how a sweep that decides itself compares with ten seeds everywhere to docs/deciding.md."""
+    chosen = [
+        s for s in all_settings() if s.study in ("globals_heads", "grid") and "seeds" not in s.name.split()
+    ]
+    outcomes: list[Decided] = []
+    rows: list[str] = []
+    for setting in chosen:
+        outcomes.append(decide(setting, simulations))
+        rows.append(row(setting, outcomes[-1]))
+        click.echo(rows[-1])
+        head = HEAD.format(looks=", ".join(map(str, LOOKS)), n=simulations)
+        PAGE.write_text(head + "\n".join(rows) + "\n" + tail(outcomes))
+    click.echo(tail(outcomes))
+
+
+if __name__ == "__main__":
+    run()
