@@ -42,7 +42,7 @@ fast: setup
 	$(BIN)/python -m pytest -m "not slow" --numprocesses=$(FAST_WORKERS) --dist=worksteal
 
 chaos: setup  ## twenty sweeps under random faults, and a search that is killed ten times; about half an hour
-	$(BIN)/python -m tests.chaos --sweeps $(SWEEPS)
+	$(BIN)/python -m tests.chaos --sweeps $(SWEEPS) --results benchmarks/results/chaos.json
 	KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_search_resume.py
 
 verdicts: setup  ## simulated sweeps with known answers, written to docs/verdict-quality.md and docs/deciding.md; half an hour

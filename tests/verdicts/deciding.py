@@ -26,7 +26,7 @@ DECIDED = ("supported", "rejected")
 PAGE = Path(__file__).parents[2] / "docs" / "deciding.md"
 HEAD = """# Sweeps that go on until decided
 
-Written by `make verdicts`. Planted sweeps of 3 x 3 cells and ten seeds. Each is read twice: with all ten seeds everywhere,
+Written by `make verdicts`. Planted sweeps of 3 x 3 cells and ten seeds. Each is read twice: with all ten seeds,
 and as `sweeps run --decide` would have run it, looking after {looks} seeds. {n} simulated sweeps per setting.
 
 * **trials**: median share of the trials that deciding took.
