@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.effects import Kind, fit_metric
 from analysis.spread import Fit
 from analysis.table import CellKey, SweepTable
+from analysis.tails import quantile
 
 CELL_LEVEL = 0.95
 
@@ -142,7 +142,7 @@ def summary(values: list[float], cell: CellKey, fit: Fit, kind: Kind) -> Summary
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     if found.se is None:
         return Summary(float(np.mean(values)), sd, None, None, len(values))
-    t = stats.t.isf((1 - CELL_LEVEL) / 2, found.df) if math.isfinite(found.df) else 0.0
+    t = quantile((1 - CELL_LEVEL) / 2, found.df) if math.isfinite(found.df) else 0.0
     low, high = found.value - t * found.se, found.value + t * found.se
     if kind == "ratio":
         low, high = math.exp(low), math.exp(min(high, 700.0))
