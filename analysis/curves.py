@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from sweeps.records import EpochRow
 CHARACTERS = 14  # of a legend's text to an inch
 SHARE_PREFIXES = ("grad_share/encoder/", "grad_share/")
 PANELS_PER_ROW = 5  # of a figure over a single axis
-MOST_ON_A_SIDE = 9  # panels, of a figure over two
+MOST_ON_A_SIDE = 6  # panels, of a figure over two
 
 
 def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
@@ -32,8 +33,8 @@ def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
 
     Lines are means over seeds, bands span all seeds; axes beyond two are averaged in the lines' bands.
     """
-    table = table.thinned()
     drawn = [metric for metric in metrics if metric in set(table.metrics)]
+    table = with_history_of(few_levels(table), drawn)
     if not drawn:
         return None
     row, column, _ = grid_axes(table)
@@ -49,6 +50,17 @@ def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
         handles = [line_handle(column, place) for place in range(len(column.values))]
         figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(figure, handles))
     return figure
+
+
+def few_levels(table: SweepTable) -> SweepTable:
+    """Return the cells that a figure of many panels has room for."""
+    return table.thinned(MOST_LEVELS if len(table.axes) == 1 else MOST_ON_A_SIDE)
+
+
+def with_history_of(table: SweepTable, metrics: Collection[str]) -> SweepTable:
+    """Return the table with what its own trials recorded of these metrics: every panel looks through all of it."""
+    rows = table.history[table.history["metric"].isin(list(metrics))]
+    return replace(table, history=rows[rows["trial_id"].isin(table.trials["trial_id"])])
 
 
 def legend_columns(figure: Figure, handles: Sequence[Artist]) -> int:
@@ -107,7 +119,7 @@ def gradient_shares(table: SweepTable) -> Figure | None:
     terms = share_terms(table)
     if not terms:
         return None
-    table = table.thinned(MOST_LEVELS if len(table.axes) == 1 else MOST_ON_A_SIDE)
+    table = with_history_of(few_levels(table), terms.values())
     placed, fixed = share_panels(table)
     n_rows, n_columns = len(placed), len(placed[0])
     with theme.drawing():

@@ -23,6 +23,7 @@ from search_spaces.domains import Value, value_text
 
 COLUMN_LABEL, ROW_LABEL, PANEL_LABEL = 15, 24, 18  # characters in a line of a label; of a panel per column
 MOST_ACROSS = 30  # cells side by side into which numbers are written
+MOST_WRITTEN = 64  # cells with numbers in them: text is what a figure takes its time for
 MOST_TICKS = 10
 ENDED = ("diverged", "collapsed", "pruned")
 EDGES = {
@@ -63,7 +64,8 @@ def is_large(table: SweepTable) -> bool:
     """Return whether the cells of a grid are too many to write into each."""
     row, column, rest = grid_axes(table)
     n_columns = len(column.values) * math.prod(len(axis.values) for axis in rest)
-    return n_columns > MOST_ACROSS or (row is not None and len(row.values) > MOST_LEVELS)
+    n_rows = 1 if row is None else len(row.values)
+    return n_columns > MOST_ACROSS or n_rows > MOST_LEVELS or n_columns * n_rows > MOST_WRITTEN
 
 
 def overview(table: SweepTable, metric: str) -> Figure:

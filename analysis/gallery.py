@@ -48,7 +48,7 @@ def gallery(found: Answer, pictures: Sequence[Drawing] = ()) -> list[Drawing | L
 def training_drawings(found: Answer) -> list[Drawing]:
     """Return the curves of a grid: its losses, and who wins its gradient."""
     table, drawings = found.table, []
-    few = "" if table.thinned() is table else f" Of an axis with many values {FEW_LEVELS} are shown."
+    few = "" if curves.few_levels(table) is table else f" Of an axis with many values {FEW_LEVELS} are shown."
     metrics = curve_metrics(found)
     if (figure := curves.loss_curves(table, metrics)) is not None:
         drawings.append(

@@ -91,11 +91,10 @@ def wrapped(text: str, width: int) -> str:
 
 
 def save(figure: Figure, stem: Path) -> None:
-    """Write ``stem.png`` and ``stem.svg``; equal figures give equal bytes. Both have the layout of one computation."""
+    """Write ``stem.png`` and ``stem.svg``; equal figures give equal bytes. The figure is laid out once, for both."""
     with drawing():
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
         figure.savefig(stem.with_suffix(".png"), metadata={"Software": None}, facecolor="white")
+    figure.set_layout_engine("none")
     stem.with_suffix(".svg").write_text(svg_text(figure), encoding="utf-8")
 
 
