@@ -75,7 +75,7 @@ def load_table(records: Records) -> SweepTable:
 def trials_frame(rows: Iterable[TrialRow], study: Mapping[str, Any]) -> pd.DataFrame:
     """Return one row per trial; swept parameters are read from the cell's name where they have no column."""
     grid = study.get("grid") or {}
-    kept = [name for name in vars(TrialRow("", "", {}, 0)) if name not in {"swept", "mlflow_run_id"}]
+    kept = [name for name in vars(TrialRow("", "", {}, 0)) if name != "swept"]
     return pd.DataFrame(
         [{**(row.swept or parse_cell(row.cell, grid)), **{k: getattr(row, k) for k in kept}} for row in rows]
     )

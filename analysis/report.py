@@ -1,4 +1,4 @@
-"""Write the answer of a sweep: report.html, report.json, cells.csv, a CSV per table, figures, next_study.py.
+"""Write the answer of a sweep: report.html, .json, .xlsx, note.md, cells.csv, a CSV per table, figures, next_study.py.
 
 Equal records give equal bytes: nothing in a report says when it was made. The page loads nothing from
 elsewhere, so it can be mailed, archived and read without a network.
@@ -24,8 +24,10 @@ from analysis.cells import cells_frame, shown_counts
 from analysis.exhibit import Drawing, Listing
 from analysis.gallery import gallery
 from analysis.load import load_table
+from analysis.note import NOTE_FILE, note_text
 from analysis.study_file import study_text
 from analysis.table import SweepTable
+from analysis.workbook import write_workbook
 from sweeps.records import Records, write_atomically
 
 LARGEST_SVG = 400_000  # characters; a figure of many pixels is embedded as PNG instead
@@ -71,7 +73,9 @@ def write_report(source: Records | SweepTable, folder: Path, pictures: Sequence[
     files = [folder / name for name in ("report.html", "report.json", "cells.csv")]
     files += write_figures([item for item in shown if isinstance(item, Drawing)], folder / "figures")
     listings = [item for item in shown if isinstance(item, Listing)]
-    files += write_listings(listings, folder)
+    files += [*write_listings(listings, folder), write_workbook(found, listings, folder / "report.xlsx")]
+    files.append(folder / NOTE_FILE)
+    write_atomically(files[-1], note_text(found))
     if found.follow_up is not None:
         files.append(folder / "next_study.py")
         write_atomically(files[-1], study_text(found.follow_up))

@@ -35,7 +35,7 @@ from sweeps.options import (
 from sweeps.sealed import open_sealed
 from sweeps.study import Study
 from sweeps.study_files import load_study, study_names
-from sweeps.terminal import console, print_json
+from sweeps.terminal import console, open_page, print_json
 
 UNFINISHED, REFUSED = 1, 2
 
@@ -168,6 +168,7 @@ def run(
     show_default=True,
     help="Most trials to draw pictures of, those of the best cells first.",
 )
+@click.option("--open", "opened", is_flag=True, help="Open the page in your browser; not with --json.")
 @json_option
 def report(
     sweep: str | None,
@@ -176,12 +177,13 @@ def report(
     results: Path,
     tracking_uri: str | None,
     most_drawn: int,
+    opened: bool,
     as_json: bool,
 ) -> None:
-    """Write report.html, report.json, cells.csv and the figures of a sweep, and print its verdicts.
+    """Write report.html, report.json, report.xlsx, cells.csv and the figures of a sweep, and print its verdicts.
 
     \b
-    sweeps report compare_globals_heads         its latest sweep
+    sweeps report compare_globals_heads --open  its latest sweep, in your browser
     sweeps report 7f3a2c91d0                    a sweep by id
     sweeps report --records /data/run1 --out /tmp/report
     sweeps report 7f3a2c91d0 --tracking-uri http://head:5000 --out /tmp/report
@@ -205,6 +207,8 @@ def report(
         path = write_sweep_report(folder, screen, always=True, out=report_out, most_drawn=most_drawn)
     if as_json:
         click.echo((path.parent / "report.json").read_text())
+    elif opened:
+        open_page(path)
 
 
 @cli.command()

@@ -286,6 +286,7 @@ def publish(folder: Path, uri: str) -> str | None:
         refused = send_trials(store, folder, records)
         if store.published != records.digest:
             upload_all(store, folder, records)
+            describe(store, folder, records)
             store.note_published(records.digest)
         store.end(parent_status(records))
     except Exception as error:  # noqa: BLE001 - whatever a remote store raises, the records have it all
@@ -342,6 +343,15 @@ def upload_all(store: MlflowStore, folder: Path, records: Records) -> None:
             drawn = files_under(folder / trial_folder(row.cell, row.seed) / "figures")
             pictures = [(path, "figures") for path in drawn]
             store.upload(pictures, store.children[row.trial_id].run_id)
+
+
+def describe(store: MlflowStore, folder: Path, records: Records) -> None:
+    """Describe the sweep in MLflow by its verdicts; one without a report keeps the description it has."""
+    from analysis.note import NOTE_FILE, experiment_text
+
+    note = folder / REPORT_FOLDER / NOTE_FILE
+    if note.exists():
+        store.describe(note.read_text(encoding="utf-8"), experiment_text(records.sweep))
 
 
 def files_under(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,3 +25,15 @@ def console(*, stderr: bool = False) -> Console:
 def print_json(content: Any) -> None:
     """Print one JSON value."""
     click.echo(json.dumps(content, indent=2, default=str))
+
+
+def open_page(path: Path) -> None:
+    """Open a page in the user's browser; say where it lies when there is none."""
+    import webbrowser
+
+    try:
+        opened = webbrowser.open(path.resolve().as_uri())
+    except webbrowser.Error:
+        opened = False
+    if not opened:
+        click.echo(f"No browser was found. Open {path.resolve()} in one.", err=True)

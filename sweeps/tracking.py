@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from search_spaces.errors import RefusedError, first_line
+from sweeps.description import NOTE, description_tags
 from sweeps.records import EpochRow, TrialRow
 from sweeps.storage import bring, shown
 from trainables.probe import ProbeResult
@@ -181,7 +182,7 @@ class MlflowStore:
             "family": self.study.get("family", ""),
             "objective": self.study.get("objective", {}).get("metric", ""),
             "objective_mode": self.study.get("objective", {}).get("mode", ""),
-            "mlflow.note.content": self.study["question"],
+            NOTE: self.study["question"],
             **{f"parent_{name}": value for name, value in (self.study.get("follows") or {}).items()},
             **{name: str(value) for name, value in provenance.items() if not isinstance(value, dict)},
             **{f"version.{name}": version for name, version in provenance.get("versions", {}).items()},
@@ -338,6 +339,20 @@ class MlflowStore:
         """Log files as artifacts of a run, the parent when none is given: pairs of path and folder."""
         for path, place in files:
             self.client.log_artifact(run_id or self.parent.run_id, str(path), place or None)
+
+    def describe(self, note: str, study: str) -> None:
+        """Describe the sweep's run and its experiment in Markdown, unless somebody else has described them.
+
+        Args:
+            note: Description of the run.
+            study: Description of the experiment.
+        """
+        tags = self.client.get_run(self.parent.run_id).data.tags
+        for name, value in description_tags(tags, note, self.study["question"]).items():
+            self.client.set_tag(self.parent.run_id, name, value)
+        tags = self.client.get_experiment(self.experiment_id).tags
+        for name, value in description_tags(tags, study).items():
+            self.client.set_experiment_tag(self.experiment_id, name, value)
 
     @property
     def published(self) -> str | None:
