@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.power import TTestPower
 
 from analysis.effects import Contrast, estimate, estimate_singly
-from analysis.power import seeds_to_decide
+from analysis.power import power_of_t, seeds_to_decide
 from analysis.spread import Estimate, fit_spread
 from analysis.tails import quantile, tail
 from analysis.two_way import two_way
@@ -194,3 +195,10 @@ def test_tails_are_those_of_student(df, size):
     law = stats.norm if math.isinf(df) else stats.t(df)
     assert quantile(size, df) == pytest.approx(law.isf(size), rel=1e-9)
     assert tail(2.7, df) == pytest.approx(law.sf(2.7), rel=1e-9)
+
+
+@pytest.mark.parametrize(("side", "alpha"), [("two-sided", 0.05), ("two-sided", 5e-4), ("larger", 2.5e-4)])
+@pytest.mark.parametrize("df", [2.0, 16.0, 300.0])
+def test_power_is_that_of_the_t_test(side, alpha, df):
+    known = TTestPower().power(0.9, 12, alpha, df=df, alternative=side)
+    assert power_of_t(0.9 * math.sqrt(12), df, alpha, side) == pytest.approx(known, abs=1e-6)
