@@ -11,7 +11,7 @@ from tests.verdicts.settings import Setting, all_settings
 from tests.verdicts.simulate import simulate
 from tests.verdicts.whole import in_memory, reported
 
-COSTLY_SHARE = 5  # sweeps of a study that takes a second each: a fifth of the others'
+COSTLY_SHARE = 8  # sweeps of a study that takes half a second each: an eighth of the others'
 ROOT = Path(__file__).parents[2]
 PAGE, NUMBERS = ROOT / "docs" / "verdict-quality.md", ROOT / "benchmarks" / "results" / "verdicts.json"
 
