@@ -97,7 +97,7 @@ def decide(identity: str, verdict: Verdict, wording: Wording, evidence: Sequence
     }[verdict]
     seeds = seeds_needed(evidence) if verdict == "undecided" else None
     if verdict == "undecided":
-        statement = f"{statement} {seeds_sentence(evidence, seeds)}"
+        statement = f"{statement} {what_would_decide(evidence, seeds)}"
     return Finding(
         identity, verdict, statement, tuple(evidence), wording.advice.get(verdict, ""), None, seeds
     )
@@ -125,11 +125,17 @@ def settled(effect: Effect) -> bool:
     return effect.differs or effect.same
 
 
-def seeds_sentence(evidence: Sequence[Effect | Number], seeds: int | None) -> str:
-    """Return what it would take to decide."""
+def what_would_decide(evidence: Sequence[Effect | Number], seeds: int | None) -> str:
+    """Return what it would take to decide.
+
+    `Effect.seeds_needed` counts the seeds that tell an effect from its own reference. Where every effect is told
+    from it, another bound of an interval is open, and no number is said.
+    """
     effects = [item for item in evidence if isinstance(item, Effect)]
     if any(effect.ci_low is None for effect in effects):
         return "One seed gives no interval: at least 2 seeds are needed, how many more is unknown."
+    if all(settled(effect) for effect in effects):
+        return "An interval reaches over a bound; more seeds would narrow it."
     if seeds is not None:
         return f"About {seeds} seeds per cell would decide it (power 0.8)."
     return (
@@ -194,19 +200,9 @@ def present(effects: Mapping[str, Effect], ids: Iterable[str]) -> list[Effect]:
 
 
 def told(identity: str, verdict: Verdict, wording: Wording, evidence: Sequence[Effect | Number]) -> Finding:
-    """Return the finding; one that is open at a bound other than its effects' reference names no seeds.
-
-    `Effect.seeds_needed` counts the seeds that tell an effect from its own reference, which is not the
-    question when another bound of the same interval is open.
-    """
+    """Return the finding, with a warning where its intervals have no width."""
     effects = [item for item in evidence if isinstance(item, Effect)]
-    wording = with_agreement(wording, effects)
-    without_interval = any(effect.ci_low is None for effect in effects)
-    at_reference = any(not (effect.differs or effect.same) for effect in effects)
-    if verdict != "undecided" or without_interval or at_reference:
-        return decide(identity, verdict, wording, evidence)
-    statement = f"{wording.undecided} An interval reaches over a bound; more seeds would narrow it."
-    return Finding(identity, verdict, statement, tuple(evidence), wording.advice.get("undecided", ""))
+    return decide(identity, verdict, with_agreement(wording, effects), evidence)
 
 
 def with_agreement(wording: Wording, effects: Sequence[Effect]) -> Wording:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+from scipy import special
+
 from analysis.spread import Estimate
+from analysis.tails import quantile
 
 POWER = 0.8  # Cohen (1988)
 LARGE_DF = 300.0  # the t distribution is normal from here on, and the noncentral t loses its digits
@@ -26,7 +29,7 @@ def seeds_to_decide(value: float, found: Estimate, alpha: float, margin: float) 
         None when the spread is unknown (one seed), zero, or more than `MOST_SEEDS` would be needed.
 
     Source:
-        Power of the t test from the noncentral t distribution, statsmodels `TTestPower`.
+        Power of the t test from the noncentral t distribution, Cohen (1988).
     """
     se, df = found.widest(alpha)
     if se is None or se == 0 or found.n < 2:
@@ -42,14 +45,12 @@ def seeds_to_decide(value: float, found: Estimate, alpha: float, margin: float) 
 
 def smallest_n(size: float, found: Estimate, alpha: float, power: float, side: str) -> int | None:
     """Return the smallest number of seeds above the present one that shows ``size`` with ``power``."""
-    from statsmodels.stats.power import TTestPower
-
     assert found.se is not None
     per_seed = size / (found.se * math.sqrt(found.n))
 
     def reaches(n: int) -> bool:
         df = min(found.df * (n - 1) / (found.n - 1), LARGE_DF)
-        return bool(TTestPower().power(per_seed, n, alpha, df=df, alternative=side) >= power)
+        return power_of_t(per_seed * math.sqrt(n), df, alpha, side) >= power
 
     low, high = found.n, found.n + 1
     while not reaches(high):
@@ -60,3 +61,10 @@ def smallest_n(size: float, found: Estimate, alpha: float, power: float, side: s
         middle = (low + high) // 2
         low, high = (low, middle) if reaches(middle) else (middle, high)
     return high
+
+
+def power_of_t(shift: float, df: float, alpha: float, side: str) -> float:
+    """Return the power of a t test, ``larger`` or ``two-sided``, whose statistic is shifted by ``shift``."""
+    bound = quantile(alpha / 2 if side == "two-sided" else alpha, df)
+    below = special.nctdtr(df, shift, -bound) if side == "two-sided" else 0.0
+    return float(1 - special.nctdtr(df, shift, bound) + below)

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.power import TTestPower
 
 from analysis.effects import Contrast, estimate, estimate_singly
-from analysis.power import seeds_to_decide
+from analysis.power import power_of_t, seeds_to_decide
 from analysis.spread import Estimate, fit_spread
 from analysis.tails import quantile, tail
 from analysis.two_way import two_way
@@ -37,8 +38,12 @@ def misses(fit, alpha):
 
 @pytest.mark.parametrize(
     "spread",
-    [lambda cell: 1.0, lambda cell: {"none": 1.0, "linear": 2.0, "vq": 4.0}[cell[0]]],
-    ids=["equal spreads", "spreads that differ by column"],
+    [
+        lambda cell: 1.0,
+        lambda cell: {"none": 1.0, "linear": 2.0, "vq": 4.0}[cell[0]],
+        lambda cell: 4.0 if cell[1] == 10.0 else 1.0,
+    ],
+    ids=["equal spreads", "spreads that differ by column", "one level of an axis four times as noisy"],
 )
 def test_intervals_of_all_pairs_hold_at_once_in_95_of_100_null_sweeps(spread):
     rng, n = np.random.default_rng(11), 150
@@ -82,6 +87,47 @@ def test_the_paired_model_is_the_least_squares_fit_of_the_full_design(absent):
     assert (value, own + of_seeds) == pytest.approx(
         (vector @ full.params, vector @ full.cov_params() @ vector)
     )
+
+
+def test_no_grouping_of_spreads_gives_a_wider_interval_than_the_one_that_is_shown():
+    rng, alpha = np.random.default_rng(3), 1e-3
+    fit = fit_spread(scattered(rng, lambda cell: 2.0 if cell[1] == 10.0 else 1.0), AXES)
+    for found in map(fit.contrast, PAIRS):
+        se, df = found.widest(alpha)
+        every = [(found.se, found.df), *found.others]
+        assert quantile(alpha / 2, df) * se == max(quantile(alpha / 2, d) * s for s, d in every)
+    assert any(fit.contrast(pair).others for pair in PAIRS)
+
+
+def test_a_cell_that_scatters_more_than_the_others_gets_a_wider_interval():
+    noisy = scattered(np.random.default_rng(9), lambda cell: 3.0 if cell == CELLS[0] else 1.0, shared=0.0)
+    fit = fit_spread(noisy, AXES)
+    assert fit.contrast(PAIRS[0]).widest(0.01)[0] > 1.3 * fit.contrast(PAIRS[-1]).widest(0.01)[0]
+
+
+def test_seeds_stay_paired_where_spreads_differ_and_seeds_share_much():
+    rng = np.random.default_rng(1)
+    shared, own = ({"shared": 20.0}, {"shared": 0.0})
+    loud, quiet = (
+        fit_spread(scattered(rng, lambda cell: 4.0 if cell[0] == "vq" else 0.5, **more), AXES)
+        for more in (shared, own)
+    )
+    assert loud.paired is not None
+    assert {loud.model, quiet.model} == {"by latent_space"}
+    assert loud.contrast(PAIRS[0]).se < 2.0
+
+
+def test_same_is_what_lies_inside_the_margin_as_shown(planted):
+    verdicts = set()
+    for seed in range(12):
+        table = planted(noise=0.022, random_seed=seed)
+        pair = {("linear", 1.0): 1.0, ("none", 1.0): -1.0}
+        contrast = Contrast("x", "valid/rec_globals", "linear", "none", (pair,), "ratio")
+        effect = estimate(table, [contrast])["x"]
+        low, high = effect.bounds_of_same
+        assert effect.same == (effect.above(low) and effect.below(high))
+        verdicts.add(effect.same)
+    assert verdicts == {True, False}, "both must occur"
 
 
 def test_one_seed_gives_an_estimate_and_no_interval():
@@ -194,3 +240,10 @@ def test_tails_are_those_of_student(df, size):
     law = stats.norm if math.isinf(df) else stats.t(df)
     assert quantile(size, df) == pytest.approx(law.isf(size), rel=1e-9)
     assert tail(2.7, df) == pytest.approx(law.sf(2.7), rel=1e-9)
+
+
+@pytest.mark.parametrize(("side", "alpha"), [("two-sided", 0.05), ("two-sided", 5e-4), ("larger", 2.5e-4)])
+@pytest.mark.parametrize("df", [2.0, 16.0, 300.0])
+def test_power_is_that_of_the_t_test(side, alpha, df):
+    known = TTestPower().power(0.9, 12, alpha, df=df, alternative=side)
+    assert power_of_t(0.9 * math.sqrt(12), df, alpha, side) == pytest.approx(known, abs=1e-6)

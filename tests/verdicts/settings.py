@@ -56,7 +56,7 @@ class Setting:
 
     @property
     def costly(self) -> bool:
-        """Whether a sweep takes a second, because its study has dozens of findings."""
+        """Whether a sweep takes half a second, because its study has dozens of findings."""
         return self.study in COSTLY
 
     @property

@@ -14,6 +14,7 @@ from tests.verdicts.quality import Outcome, document, written
 from tests.verdicts.settings import all_settings
 from tests.verdicts.simulate import Counts, alone, misses, one_sweep, simulate
 from tests.verdicts.truth import Truth, is_false
+from tests.verdicts.whole import in_memory, reported
 
 SETTINGS = {setting.id: setting for setting in all_settings()}
 PLAIN, NULL = (SETTINGS[f"globals_heads: effect {e}, noise 5%"] for e in ("100%", "0%"))
@@ -128,3 +129,12 @@ def test_page_and_numbers_are_written(tmp_path):
     assert "effect 100%, noise 5%" in page
     assert "`beta_has_effect`" in page
     assert '"sweeps": 2' in (tmp_path / "numbers.json").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", sorted({setting.study for setting in SETTINGS.values()}))
+def test_the_report_of_a_user_says_what_the_suite_counts(study, tmp_path):
+    setting = next(setting for setting in SETTINGS.values() if setting.study == study)
+    said = reported(setting, 1, tmp_path)
+    assert said == in_memory(setting, 1)
+    assert (tmp_path / "report" / "report.html").exists()

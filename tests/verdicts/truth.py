@@ -34,11 +34,12 @@ class Truth:
 
     Args:
         setting: The setting.
-        seen: True effects that were asked for before.
+        seen: True effects that were asked for before, by contrast and reference: the bound that a contrast is held
+            against is the one nearest to its mean.
     """
 
     setting: Setting
-    seen: dict[str, Effect | None] = field(default_factory=dict)
+    seen: dict[tuple[str, float | None], Effect | None] = field(default_factory=dict)
 
     @cached_property
     def table(self) -> SweepTable:
@@ -58,11 +59,11 @@ class Truth:
 
     def effects(self, contrasts: Sequence[Contrast]) -> dict[str, Effect]:
         """Return the true effects by id; those that the noiseless table has no column for are left out."""
-        new = [c for c in contrasts if c.id not in self.seen]
+        new = [c for c in contrasts if (c.id, c.reference) not in self.seen]
         known = [c for c in (self.known(contrast) for contrast in new) if c is not None]
         found = effects_at(self.table, known, 0.05, 0.95)
-        self.seen.update({contrast.id: found.get(contrast.id) for contrast in new})
-        effects = {contrast.id: self.seen[contrast.id] for contrast in contrasts}
+        self.seen.update({(c.id, c.reference): found.get(c.id) for c in new})
+        effects = {c.id: self.seen[c.id, c.reference] for c in contrasts}
         return {name: effect for name, effect in effects.items() if effect is not None}
 
     def known(self, contrast: Contrast) -> Contrast | None:
