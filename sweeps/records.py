@@ -166,9 +166,10 @@ class Records:
 
     @property
     def digest(self) -> str:
-        """Hash of what is recorded, not of how: which trials, in which states, with how many epochs."""
+        """Hash of what is recorded, not of how: which trials, their states and epochs, and at which seeds one looks."""
         rows = sorted((row.trial_id, row.state, row.n_epochs) for row in self.trials.values())
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+        looks = self.sweep.get("study", {}).get("looks") or []
+        return hashlib.sha256(json.dumps([rows, looks]).encode()).hexdigest()[:16]
 
 
 def read_records(folder: Path) -> Records:
