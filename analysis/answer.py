@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis import guards, search, search_findings
 from analysis.cells import Cell, shown_counts, summarise
+from analysis.cost import cost
 from analysis.effects import Contrast, Effect, estimate, own_error_rate
 from analysis.findings import Finding
 from analysis.follow_up import FollowUp
@@ -168,6 +169,7 @@ class Answer:
             "problems": list(self.problems),
             "params": dict(table.params),
             "provenance": dict(table.provenance),
+            "cost": cost(table),
         }
 
     def _cell_json(self, cell: Cell, counts: Sequence[str]) -> dict[str, Any]:

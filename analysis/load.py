@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analysis.table import Axis, Meaning, SweepTable
 from search_spaces.domains import Value, value_text
@@ -69,13 +70,15 @@ def load_table(records: Records) -> SweepTable:
         provenance=sweep.get("provenance") or {},
         problems=problems,
         objectives=read_objectives(study, objective),
+        tracking=sweep.get("tracking") or {},
+        span_s=span_s(records.history),
     )
 
 
 def trials_frame(rows: Iterable[TrialRow], study: Mapping[str, Any]) -> pd.DataFrame:
     """Return one row per trial; swept parameters are read from the cell's name where they have no column."""
     grid = study.get("grid") or {}
-    kept = [name for name in vars(TrialRow("", "", {}, 0)) if name not in {"swept", "mlflow_run_id"}]
+    kept = [name for name in vars(TrialRow("", "", {}, 0)) if name != "swept"]
     return pd.DataFrame(
         [{**(row.swept or parse_cell(row.cell, grid)), **{k: getattr(row, k) for k in kept}} for row in rows]
     )
@@ -222,6 +225,14 @@ def read_meanings(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Meani
         )
         for name, known in described.items()
     }
+
+
+def span_s(history: pa.Table) -> float | None:
+    """Return the seconds from the first to the last recorded epoch, None where times are missing."""
+    if "time_ms" not in history.column_names or not len(history):
+        return None
+    ends = pc.min_max(history["time_ms"]).as_py()
+    return None if ends["min"] is None else (ends["max"] - ends["min"]) / 1000
 
 
 def history_frame(history: pa.Table) -> pd.DataFrame:
