@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pyarrow as pa
@@ -70,7 +71,7 @@ def load_table(records: Records) -> SweepTable:
         provenance=sweep.get("provenance") or {},
         problems=problems,
         objectives=read_objectives(study, objective),
-        tracking=sweep.get("tracking") or {},
+        tracking=read_tracking(sweep.get("tracking") or {}),
         span_s=span_s(records.history),
     )
 
@@ -225,6 +226,14 @@ def read_meanings(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Meani
         )
         for name, known in described.items()
     }
+
+
+def read_tracking(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where MLflow has the runs; a login in the address is left out, whoever wrote it there."""
+    parts = urlsplit(str(described.get("uri") or ""))
+    if not parts.netloc:  # a path, or sqlite:////path, which urlunsplit would change
+        return dict(described)
+    return {**described, "uri": parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()}
 
 
 def span_s(history: pa.Table) -> float | None:

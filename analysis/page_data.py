@@ -194,14 +194,9 @@ def curves_json(
         return None
     grouped = rows.groupby(["metric", "cell", "epoch"])["value"].agg(["mean", "min", "max"])
     epochs = few_epochs(rows["epoch"])
-    lines = {
-        metric: {
-            str(cell): by_epoch(grouped.loc[(metric, cell)], epochs)
-            for cell in cells
-            if (metric, cell) in set(grouped.index.droplevel("epoch"))
-        }
-        for metric in metrics
-    }
+    lines: dict[str, dict[str, Any]] = {metric: {} for metric in metrics}
+    for (metric, cell), frame in grouped.groupby(level=["metric", "cell"]):
+        lines[str(metric)][str(cell)] = by_epoch(frame.droplevel(["metric", "cell"]), epochs)
     described = [metric_json(found.table, metric) for metric in metrics]
     return {"metrics": described, "epochs": epochs, "cells": cells, "lines": lines}
 
@@ -245,7 +240,12 @@ def shares_json(
     shares = shares.reindex(columns=list(terms.values())).fillna(0.0)
     known = set(shares.index.get_level_values("cell"))
     by_cell = {str(cell): by_epoch(shares.loc[cell], epochs) for cell in cells if cell in known}
-    return {"terms": list(terms), "epochs": epochs, "cells": [c for c in cells if c in known], "shares": by_cell}
+    return {
+        "terms": list(terms),
+        "epochs": epochs,
+        "cells": [c for c in cells if c in known],
+        "shares": by_cell,
+    }
 
 
 def front_json(found: Answer, places: Mapping[CellKey, int]) -> dict[str, Any] | None:
@@ -269,14 +269,13 @@ def run_address(tracking: Mapping[str, Any]) -> str | None:
 
     Returns:
         ``http://host:5000/#/experiments/1/runs/``; None for a store that is no server, where ``sweeps ui`` shows the
-        runs at an address that the one who looks decides. A login in the address is left out.
+        runs at an address that the one who looks decides.
     """
     uri, experiment = str(tracking.get("uri") or ""), tracking.get("experiment_id")
     parts = urlsplit(uri)
     if parts.scheme not in {"http", "https"} or not parts.hostname or experiment is None:
         return None
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}/#/experiments/{quote(str(experiment))}/runs/"
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/#/experiments/{quote(str(experiment))}/runs/"
 
 
 def is_interactive(name: str, data: Mapping[str, Any]) -> bool:

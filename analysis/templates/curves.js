@@ -3,10 +3,10 @@
   const place = document.getElementById("curves");
   if (!place) return;
   const { metrics, epochs, cells, lines } = page.curves, FIRST = 6;
-  const box = { left: 62, right: 700, top: 24, bottom: 330 };
+  const width = Math.max(280, Math.min(880, place.clientWidth)), box = { left: 62, right: width - 16, top: 24, bottom: 330 };
   const shown = new Set(cells.slice(0, FIRST));
   const state = { metric: 0, log: metrics[0].positive, from: epochs[0], to: epochs.at(-1), at: epochs.length - 1, lit: null };
-  const plot = shape("svg", { viewBox: "0 0 720 380", tabindex: 0, role: "group", class: "plot-area",
+  const plot = shape("svg", { viewBox: `0 0 ${width} 380`, tabindex: 0, role: "group", class: "plot-area",
     "aria-label": "Curves over epochs. Arrow keys move through the epochs, plus and minus zoom, 0 shows all." });
   const said = element("p", { class: "reading", role: "status" });
   let x, y, dragged = null;
@@ -90,7 +90,7 @@
 
   function pixel(event) {
     const own = plot.getBoundingClientRect();
-    return ((event.clientX - own.left) / own.width) * 720;
+    return ((event.clientX - own.left) / own.width) * width;
   }
 
   function nearest(epoch) {
@@ -118,11 +118,11 @@
   log.querySelector("input").checked = state.log;
 
   function entry(cell, order) {
-    const box_ = element("input", { type: "checkbox", onchange: () => { box_.checked ? shown.add(cell) : shown.delete(cell); draw(); } });
+    const light = (on) => () => { state.lit = on && shown.has(cell) ? cell : null; draw(); };
+    const box_ = element("input", { type: "checkbox", onchange: () => { box_.checked ? shown.add(cell) : shown.delete(cell); light(box_.checked)(); } });
     box_.checked = shown.has(cell);
     const swatch = shape("svg", { viewBox: "0 0 26 8", "aria-hidden": "true", class: "swatch" },
       shape("line", { x1: 0, x2: 26, y1: 4, y2: 4, stroke: colour(order), "stroke-width": 3, "stroke-dasharray": DASHES[Math.floor(order / 8) % 4] }));
-    const light = (on) => () => { state.lit = on && shown.has(cell) ? cell : null; draw(); };
     return element("label", { class: "entry", onmouseenter: light(true), onmouseleave: light(false), onfocusin: light(true), onfocusout: light(false) },
       box_, swatch, page.cells[cell].label);
   }

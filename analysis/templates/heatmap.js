@@ -49,10 +49,16 @@
     ].filter(Boolean);
   }
 
+  // Return the names of both sides, which may break behind their underscores.
+  function corner() {
+    const names = [row === null ? null : `${page.axes[row].name} ↓`, `${page.axes[column].name} →`].filter(Boolean);
+    return names.map((name) => element("span", {}, ...name.split("_").flatMap((part, i) => (i ? ["_", element("wbr"), part] : [part]))));
+  }
+
   function panel(fixed, metric, values) {
     const across = page.axes[column].names, down = row === null ? [""] : page.axes[row].names;
     const title = fixed.map(([axis, level]) => `${page.axes[axis].name} ${page.axes[axis].names[level]}`).join(", ");
-    const head = element("tr", {}, element("th", { scope: "col" }, row === null ? page.axes[column].name : `${page.axes[row].name} \\ ${page.axes[column].name}`));
+    const head = element("tr", {}, element("th", { scope: "col" }, ...corner()));
     for (const name of across) head.append(element("th", { scope: "col" }, name));
     const made = element("table", { role: "grid", class: written ? "written" : "small", "aria-label": `${page.metrics[metric].name} ${title}` },
       element("caption", {}, title), element("thead", {}, head));
