@@ -10,6 +10,7 @@ from typing import Any
 from analysis import guards, search
 from analysis.cells import Cell, shown_counts, summarise
 from analysis.claims import analysis_of, claims
+from analysis.cost import cost
 from analysis.effects import Effect
 from analysis.findings import Finding
 from analysis.follow_up import FollowUp
@@ -170,6 +171,7 @@ class Answer:
             "problems": list(self.problems),
             "params": dict(table.params),
             "provenance": dict(table.provenance),
+            "cost": cost(table),
         }
 
     def _cell_json(self, cell: Cell, counts: Sequence[str]) -> dict[str, Any]:

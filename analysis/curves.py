@@ -125,6 +125,7 @@ def gradient_shares(table: SweepTable) -> Figure | None:
     with theme.drawing():
         figure = Figure(figsize=(2.1 * n_columns + 1.2, 1.45 * n_rows + 0.9), layout="constrained")
         axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
+        share_scale(axes[0][0])
         for panels_of_row, texts in zip(axes, placed, strict=True):
             for panel, text in itertools.zip_longest(panels_of_row, texts):
                 if text is None:
@@ -183,14 +184,19 @@ def share_terms(table: SweepTable) -> dict[str, str]:
     return {}
 
 
+def share_scale(panel: Axes) -> None:
+    """Set the scales of a panel of shares, and with it of all that share them: panel by panel they take seconds."""
+    panel.set_ylim(0, 1)
+    panel.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+
+
 def draw_shares(table: SweepTable, panel: Axes, cell: CellKey, terms: dict[str, str]) -> None:
     """Draw the stacked mean shares of one cell."""
     trials = table.rows_of(cell)["trial_id"]
     rows = table.history[
         table.history["trial_id"].isin(trials) & table.history["metric"].isin(list(terms.values()))
     ]
-    panel.set_ylim(0, 1)
-    panel.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     if not len(rows):
         panel.text(
             0.5, 0.5, "no value", transform=panel.transAxes, ha="center", va="center", color=theme.MUTED
@@ -202,7 +208,6 @@ def draw_shares(table: SweepTable, panel: Axes, cell: CellKey, terms: dict[str, 
     panel.stackplot(
         shares.index, [shares[metric] for metric in present.values()], colors=colours, linewidth=0
     )
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     panel.set_xlim(shares.index.min(), max(shares.index.max(), shares.index.min() + 1))
 
 

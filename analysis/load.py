@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analysis.table import Axis, Meaning, Mode, SweepTable
 from search_spaces.domains import Value, value_text
@@ -69,6 +71,8 @@ def load_table(records: Records) -> SweepTable:
         provenance=sweep.get("provenance") or {},
         problems=problems,
         objectives=read_objectives(study, objective),
+        tracking=read_tracking(sweep.get("tracking") or {}),
+        span_s=span_s(records.history),
     )
 
 
@@ -223,6 +227,22 @@ def read_meanings(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Meani
         )
         for name, known in described.items()
     }
+
+
+def read_tracking(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where MLflow has the runs; a login in the address is left out, whoever wrote it there."""
+    parts = urlsplit(str(described.get("uri") or ""))
+    if not parts.netloc:  # a path, or sqlite:////path, which urlunsplit would change
+        return dict(described)
+    return {**described, "uri": parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()}
+
+
+def span_s(history: pa.Table) -> float | None:
+    """Return the seconds from the first to the last recorded epoch, None where times are missing."""
+    if "time_ms" not in history.column_names or not len(history):
+        return None
+    ends = pc.min_max(history["time_ms"]).as_py()
+    return None if ends["min"] is None else (ends["max"] - ends["min"]) / 1000
 
 
 def history_frame(history: pa.Table) -> pd.DataFrame:

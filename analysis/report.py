@@ -21,16 +21,20 @@ import pandas as pd
 from analysis import theme
 from analysis.answer import Answer, answer
 from analysis.cells import cells_frame, shown_counts
+from analysis.cost import cost_lines
 from analysis.exhibit import Drawing, Listing
-from analysis.gallery import gallery
+from analysis.gallery import curve_metrics, gallery
 from analysis.load import load_table
 from analysis.note import NOTE_FILE, note_text
+from analysis.page_data import as_script, is_interactive, page_data
 from analysis.study_file import study_text
 from analysis.table import SweepTable
 from analysis.workbook import write_workbook
 from sweeps.records import Records, write_atomically
 
-LARGEST_SVG = 400_000  # characters; a figure of many pixels is embedded as PNG instead
+LARGEST_SVG = 400_000  # characters; a figure of many pixels is embedded as PNG instead, where that is smaller
+MOST_EMBEDDED = 3_000_000  # characters of all figures on the page; those beyond are links to their files
+SCRIPTS = ("page.js", "heatmap.js", "curves.js", "shares.js", "scatter.js", "parallel.js", "table.js")
 COUNT_TITLES = {"n_diverged": "diverged", "n_collapsed": "collapsed", "n_pruned": "pruned"}
 MOST_EVIDENCE = 60  # effects below one finding
 SHOWN_METRICS = 8  # columns of the cell table on the page; cells.csv has all
@@ -120,10 +124,25 @@ def finite(value: Any) -> Any:
 def embedded(drawing: Drawing, folder: Path) -> str:
     """Return the element of one figure for the page: its SVG, or its PNG where the SVG is large."""
     svg = (folder / f"{drawing.name}.svg").read_text(encoding="utf-8")
-    if len(svg) <= LARGEST_SVG:
-        return inline_svg(drawing, svg)
     png = base64.b64encode((folder / f"{drawing.name}.png").read_bytes()).decode()
+    if len(svg) <= max(LARGEST_SVG, len(png)):
+        return inline_svg(drawing, svg)
     return f'<img alt="{html.escape(drawing.alternative)}" src="data:image/png;base64,{png}">'
+
+
+def embedded_exhibits(
+    shown: Sequence[Drawing | Listing], folder: Path
+) -> list[tuple[Drawing | Listing, str | None]]:
+    """Return the exhibits with their elements, None for a table; links once the figures are `MOST_EMBEDDED`."""
+    found: list[tuple[Drawing | Listing, str | None]] = []
+    room = MOST_EMBEDDED
+    for item in shown:
+        element = embedded(item, folder) if isinstance(item, Drawing) else None
+        room -= len(element or "")
+        if element is not None and room < 0:
+            element = f'<a href="figures/{item.name}.png">figures/{item.name}.png</a>'
+        found.append((item, element))
+    return found
 
 
 def inline_svg(drawing: Drawing, svg: str) -> str:
@@ -159,6 +178,7 @@ def anchor(identity: str) -> str:
 def render(found: Answer, shown: Sequence[Drawing | Listing], folder: Path) -> str:
     """Return the page."""
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis", "templates"),
@@ -166,17 +186,25 @@ def render(found: Answer, shown: Sequence[Drawing | Listing], folder: Path) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"part": template_text}
     environment.filters |= {"entry": entry_text, "breakable": breakable, "anchor": anchor}
     metrics = dict.fromkeys(
         [*found.figure_metrics, *(m for m in found.table.metrics if m.startswith("test/"))]
     )
+    data = page_data(found, curve_metrics(found))
+    exhibits = embedded_exhibits(shown, folder / "figures")
+    folded = {item.name for item, _ in exhibits if is_interactive(item.name, data)}
     page = environment.get_template("report.html.j2").render(
         found=found,
         table=found.table,
-        exhibits=[
-            (item, embedded(item, folder / "figures") if isinstance(item, Drawing) else None)
-            for item in shown
-        ],
+        exhibits=exhibits,
+        folds=lambda item: item.name in folded,
+        n_folded=len(folded),
+        data=data,
+        script=Markup(as_script(finite(data))),
+        scripts=SCRIPTS,
+        costs=cost_lines(found.table),
+        has_runs=any(trial[-1] for trial in data["trials"]),
         counts={name: COUNT_TITLES.get(name, name) for name in shown_counts(found.cells)},
         metrics=list(metrics)[:SHOWN_METRICS],
         baselines=baselines_by_predictor(found.table),
@@ -185,6 +213,13 @@ def render(found: Answer, shown: Sequence[Drawing | Listing], folder: Path) -> s
         next_study=None if found.follow_up is None else study_text(found.follow_up),
     )
     return "\n".join(line.rstrip() for line in page.splitlines()) + "\n"
+
+
+def template_text(name: str) -> str:
+    """Return a file of the templates as markup: a script or the style, which is part of the page."""
+    from markupsafe import Markup
+
+    return Markup((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))
 
 
 def baselines_by_predictor(table: SweepTable) -> dict[str, dict[str, float]]:

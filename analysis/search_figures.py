@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis import theme
-from analysis.curves import draw_shares, share_terms
+from analysis.curves import draw_shares, share_scale, share_terms
 from analysis.figures import metric_title
 from analysis.grid import objective_kind
 from analysis.importance import Importances
@@ -365,6 +365,7 @@ def finalist_shares(table: SweepTable, cells: Sequence[CellKey]) -> Figure | Non
     with theme.drawing():
         figure, panels = panels_for(len(shown), (2.9, 1.9))
         for panel, cell in zip(panels, shown, strict=True):
+            share_scale(panel)
             draw_shares(table, panel, cell, terms)
             panel.set_title(theme.wrapped(table.label(cell), 36), fontsize=8)
             panel.set_xlabel("epoch")

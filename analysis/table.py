@@ -122,9 +122,11 @@ class SweepTable:
         study: The study as recorded: name, family, question, grid, fixed, seeds, epochs, analysis.
         axes: Swept parameters, in the order of the study.
         objective: Selects epoch and cell; None when the records name none.
+        tracking: Where MLflow has the runs: ``uri`` and ``experiment_id``; empty when nobody says.
+        span_s: Seconds from the first to the last recorded epoch, None when no times are recorded.
         objectives: All that a search optimises together, the objective first; empty when there is one.
         trials: One row per trial: trial_id, cell, seed, state, n_epochs, wall_s, error, epoch (the selected
-            one, missing when there is none), guard, guard_epoch, point, one column per axis and one per metric.
+            one, missing when there is none), guard, guard_epoch, point, mlflow_run_id, one column per axis and one per metric.
         history: trial_id, epoch, metric, value; finite values only.
         meanings: Meanings by metric name without the split.
         baselines: Numbers of predictors without training, ``<predictor>/<metric>``.
@@ -145,6 +147,8 @@ class SweepTable:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     objectives: tuple[Objective, ...] = ()
+    tracking: Mapping[str, Any] = field(default_factory=dict)
+    span_s: float | None = None
     _index: _Index | None = field(default=None, repr=False, compare=False)
 
     def axis(self, name: str) -> Axis | None:

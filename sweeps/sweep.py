@@ -113,6 +113,7 @@ def execute(plan: Plan, options: RunOptions, tracking_uri: str, console: Console
                 flush(plan.folder)
                 tracker.drain(DRAIN_S)
                 note_run_ids(records, tracker.run_ids())
+                note_tracking(records.folder, tracking_uri, tracker.store)
                 records.compact()
     asked = records.trials if plan.study.search else writer.planned
     states = Counter(records.trials[trial].state for trial in asked if trial in records.trials)
@@ -190,6 +191,16 @@ def note_run_ids(records: RecordWriter, run_ids: Mapping[str, str]) -> None:
             records.record_trial(replace(row, mlflow_run_id=run_id))
 
 
+def note_tracking(folder: Path, uri: str, store: MlflowStore | None) -> None:
+    """Write into ``sweep.json`` where MLflow has the runs, for the links of the report; nothing while it is away.
+
+    The URI holds no login (`sweeps.access.tracking_uri`).
+    """
+    if store is not None:
+        sweep = read_sweep(folder) | {"tracking": {"uri": uri, "experiment_id": store.experiment_id}}
+        write_atomically(folder / SWEEP_FILE, json.dumps(sweep, indent=2) + "\n")
+
+
 def note_end(records: RecordWriter, n_trials: int) -> None:
     """Write into ``sweep.json`` of how many trials the sweep consists: a search may end before its budget does."""
     sweep = read_sweep(records.folder)
@@ -225,6 +236,7 @@ def describe(plan: Plan, datasets: dict[str, Dataset]) -> dict[str, Any]:
         "baselines": dict(data.baselines) if data else known,
         "params": {name: value for name, value in shared_params(plan).items() if name not in decided},
         "provenance": earlier.get("provenance") or provenance(plan),
+        **({"tracking": earlier["tracking"]} if earlier.get("tracking") else {}),
     }
 
 
