@@ -175,19 +175,17 @@ def fit_spread(values: Mapping[CellKey, Mapping[int, float]], axes: tuple[str, .
     if float(np.abs(deviations).max()) <= NO_SPREAD * max(size, NO_SPREAD):
         none = Spreads(dict.fromkeys(values, 0), dict.fromkeys(values, 0.0), {0: math.inf})
         return Fit("pooled", means, counts, (none,))
-    paired = two_way(frame, tuple(values))
     places = {cell: place for place, cell in enumerate(values)}
     of_cell = np.array([places[cell] for cell, _, _ in rows])
-    partitions = candidate_partitions(list(values), axes)
+    partitions, paired = candidate_partitions(list(values), axes), two_way(frame, tuple(values))
     model = coarsest(of_cell, partitions, deviations, paired)
     ordered = {model: partitions[model], **partitions}
     alone = all_spreads(list(values), of_cell, deviations, ordered, 1.0)
     if paired is None or not pairing_pays(of_cell, partitions[model], deviations, paired):
         return Fit(model, means, counts, alone)
-    residuals, kept = paired.residuals, paired.df / float(len(rows) - len(values))
-    return Fit(
-        model, means, counts, alone, all_spreads(list(values), of_cell, residuals, ordered, kept), paired
-    )
+    kept = paired.df / (len(rows) - len(values))
+    between = all_spreads(list(values), of_cell, paired.residuals, ordered, kept)
+    return Fit(model, means, counts, alone, between, paired)
 
 
 def candidate_partitions(cells: list[CellKey], axes: tuple[str, ...]) -> dict[str, Array]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from analysis.claims import analysis_of, claims, everything_asked
 from analysis.effects import LEVEL, Effect, own_error_rate
-from analysis.search import OPTIMISM
+from analysis.findings import Finding
 from analysis.tails import quantile
 from tests.verdicts.memory import table_of
 from tests.verdicts.settings import Setting
@@ -63,29 +64,44 @@ def one_sweep(setting: Setting, truth: Truth, seed: int, counts: Counts) -> None
     table = table_of(setting.simulated(seed))
     claimed = claims(table)
     counts.n += 1
+    count_findings(claimed.findings, truth, counts)
+    asked, further = everything_asked(table, analysis_of(table).contrasts(table))
+    true = truth.effects(asked)
+    told = [(effect, true[name]) for name, effect in claimed.effects.items() if name in true]
+    count_effects(told, own_error_rate(asked, further), counts)
+
+
+def count_findings(findings: Sequence[Finding], truth: Truth, counts: Counts) -> None:
+    """Hold the findings of one sweep against the truth."""
     false = 0
-    for finding in claimed.findings:
+    for finding in findings:
         known = truth.findings.get(finding.id)
         if known is None or not has_truth(finding):
             continue
-        counts.asked[finding.id] += 1
         wrong = is_false(finding, known)
         false += wrong
+        counts.asked[finding.id] += 1
         counts.false[finding.id] += wrong
         counts.decided[finding.id] += not wrong and finding.verdict == known.verdict
     counts.with_false += false > 0
-    asked, further = everything_asked(table, analysis_of(table).contrasts(table))
-    true = truth.effects(asked)
-    missed = [name for name, effect in claimed.effects.items() if name in true and misses(effect, true[name])]
+
+
+def count_effects(told: Sequence[tuple[Effect, Effect]], alpha: float, counts: Counts) -> None:
+    """Hold the effects of one sweep against the true ones.
+
+    Args:
+        told: Effects of the report with the true ones.
+        alpha: Error rate of each single interval of the report.
+        counts: What is counted.
+    """
+    missed = [effect.id for effect, true in told if misses(effect, true)]
     counts.with_miss += bool(missed)
     counts.missing.update(missed)
-    alpha = own_error_rate(asked, further)
-    for name, effect in claimed.effects.items():
-        if name in true and effect.ci_low is not None:
+    for effect, true in told:
+        if effect.ci_low is not None:
             counts.singles += 1
-            counts.missed += misses(alone(effect, alpha), true[name])
-    for name, effect in claimed.effects.items():
-        if name in true and name != OPTIMISM and abs(true[name].estimate - effect.null) > effect.margin:
+            counts.missed += misses(alone(effect, alpha), true)
+        if abs(true.estimate - effect.null) > effect.margin:
             counts.effects += 1
             counts.shown += effect.differs
 
