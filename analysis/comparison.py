@@ -1,7 +1,7 @@
 """Sweeps side by side: which cells they share, and which differences between them are real.
 
-The trials of two sweeps become one table with an axis more, the sweep (`analysis.sides`), so that `analysis.effects`
-serves as it is: spreads from all cells, and intervals that all hold at once.
+The trials of two sweeps become one table with an axis more, the sweep (`analysis.sides`), so that spreads come from
+all cells and all intervals hold at once, as within a report.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.changes import Change, changes
-from analysis.effects import LEVEL, Contrast, Effect, Kind, estimate
+from analysis.effects import LEVEL, Contrast, Effect, Kind
 from analysis.sides import (
     UNKNOWN,
     ComparisonError,
@@ -24,6 +24,7 @@ from analysis.sides import (
     varied,
 )
 from analysis.table import SweepTable, listed
+from analysis.unpaired import estimate_unpaired
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def compare(tables: Sequence[SweepTable], names: Sequence[str] | None = None) ->
         ComparisonError: If there is only one, if two are the same, or if one measured nothing that the first did.
 
     Source:
-        Šidák (1967), over the sweeps as `analysis.effects.estimate` over the contrasts.
+        Šidák (1967), over the sweeps as within one table over its contrasts.
     """
     known = tuple(names or unique([table.sweep_id or "sweep" for table in tables]))
     refuse_nonsense(tables, known)
@@ -187,7 +188,8 @@ def compare_pair(
         for metric in metrics
         for cell, keys in pairs
     }
-    effects = estimate(joint, [replace(c, id=name) for name, (_, c) in asked.items()], further, level)
+    wanted = [replace(c, id=name) for name, (_, c) in asked.items()]
+    effects = estimate_unpaired(joint, wanted, further, level)
     judged = [
         Judged(other.name, asked[name][0], effect, verdict_on(joint, effect))
         for name, effect in effects.items()

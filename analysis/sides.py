@@ -15,6 +15,7 @@ import pandas as pd
 from analysis.claims import analysis_of
 from analysis.recommendation import ranked_cells
 from analysis.table import Axis, CellKey, Meaning, SweepTable, listed
+from analysis.unpaired import CLUSTER
 from search_spaces.errors import RefusedError
 
 SWEEP = "sweep"  # the further axis
@@ -93,6 +94,7 @@ def rows_of(side: Side, names: Sequence[str], metrics: Sequence[str], known: set
         trials = side.table.rows_of(cell)
         trials = trials[~trials["trial_id"].isin(known)]
         frame = trials[["trial_id", "state", *metrics]].copy()
+        frame[CLUSTER] = [f"{side.name}: {seed}" for seed in trials["seed"]]
         for name, value in zip((SWEEP, *names), side.key(cell, names), strict=True):
             frame[name] = pd.Series([value] * len(frame), index=frame.index, dtype=object)
         rows.append(frame)

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from search_spaces.errors import RefusedError, UnfinishedError, first_line
+from sweeps.compare_commands import compare
 from sweeps.data_commands import data
 from sweeps.job_commands import jobs, stop, submit
 from sweeps.model_commands import promote
@@ -54,7 +55,7 @@ def cli() -> None:
     """
 
 
-for command in (data, jobs, next_study, promote, stop, submit):
+for command in (compare, data, jobs, next_study, promote, stop, submit):
     cli.add_command(command)
 
 
