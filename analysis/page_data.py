@@ -239,7 +239,9 @@ def shares_json(
     shares = rows.pivot_table(index=["cell", "epoch"], columns="metric", values="value", aggfunc="mean")
     shares = shares.reindex(columns=list(terms.values())).fillna(0.0)
     known = set(shares.index.get_level_values("cell"))
-    by_cell = {str(cell): by_epoch(shares.xs(cell), epochs) for cell in cells if cell in known}
+    by_cell = {
+        str(cell): by_epoch(shares.loc[[cell]].droplevel("cell"), epochs) for cell in cells if cell in known
+    }
     return {
         "terms": list(terms),
         "epochs": epochs,

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.servers import free_port
-from tests.sweeps.conftest import sweeps
+from tests.sweeps.conftest import only_sweep, sweeps
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
@@ -41,6 +41,8 @@ def test_the_compare_view_shows_every_trial_with_its_parameters(tmp_path, toy_st
     sweeps("run", toy_study(epochs=2), "--out", out, "--address", "local", cwd=tmp_path)
     client = MlflowClient(f"sqlite:///{out}/mlflow.db")
     experiment = client.get_experiment_by_name("toy").experiment_id
+    sweep = json.loads((only_sweep(out) / "sweep.json").read_text())
+    assert sweep["tracking"] == {"uri": f"sqlite:///{out}/mlflow.db", "experiment_id": experiment}
     runs = client.search_runs([experiment], "tags.kind = 'trial'")
     command = [sys.executable, "-m", "sweeps", "ui", "--out", str(out), "--port", str(port)]
     server = subprocess.Popen(
