@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from analysis.table import SweepTable
 
 HOUR_S, MINUTE_S = 3600.0, 60.0
@@ -18,14 +20,14 @@ def cost(table: SweepTable) -> dict[str, Any]:
         ``peak_memory_mb``: the most that the process of any trial took.
         ``nodes``: machines that trained, sorted.
     """
-    trials = table.trials
+    trials, nothing = table.trials, pd.Series(dtype=object)
     wall_s = float(trials["wall_s"].fillna(0.0).sum()) if "wall_s" in trials else 0.0
-    memory = trials["memory_mb"].dropna() if "memory_mb" in trials else []
-    nodes = trials["node"].dropna().unique() if "node" in trials else []
+    memory = pd.to_numeric(trials.get("memory_mb", nothing)).dropna()
+    nodes = trials.get("node", nothing).dropna().unique()
     return {
         "trial_hours": wall_s / HOUR_S if wall_s else None,
         "span_s": table.span_s,
-        "peak_memory_mb": float(max(memory)) if len(memory) else None,
+        "peak_memory_mb": float(memory.max()) if len(memory) else None,
         "nodes": sorted(str(node) for node in nodes),
     }
 
@@ -40,7 +42,7 @@ def cost_lines(table: SweepTable) -> dict[str, str]:
         else f"{duration(span)} from the first to the last recorded epoch",
         "cost": "not recorded"
         if hours is None
-        else f"{hours:.3g} hours of training, all {len(table.trials)} trials together (core-hours at one core per trial)",
+        else f"{hours:.3g} hours of training, all {len(table.trials)} trials (core-hours at one core per trial)",
         "peak memory": "not recorded" if memory is None else f"{memory:,.0f} MB, the largest trial",
         **({"machines": ", ".join(found["nodes"])} if found["nodes"] else {}),
     }

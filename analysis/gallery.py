@@ -138,7 +138,10 @@ def in_a_cell(table: SweepTable) -> str:
     """Return what a cell of a heatmap shows."""
     if figures.is_large(table):
         return "Each pixel: mean over the seeds of a cell, whose interval and count are in cells.csv, grey without any"
-    return "Each cell: mean over seeds, its own 95 % interval, number of completed seeds"
+    return (
+        "Each cell: mean over seeds, its own 95 % interval (verdicts rest on wider ones, which hold all at once), "
+        "number of completed seeds"
+    )
 
 
 def heatmap_drawing(found: Answer, metric: str) -> Drawing:

@@ -164,9 +164,9 @@ def trials_json(table: SweepTable, places: Mapping[CellKey, int]) -> list[list[A
     trials = table.trials
     metric = table.objective.metric if table.objective else None
     blank = pd.Series([None] * len(trials), index=trials.index, dtype=object)
-    columns = [trials[name] if name in trials else blank for name in ("wall_s", "memory_mb", "n_epochs")]
-    objective = trials[metric] if metric in trials else blank
-    runs = trials["mlflow_run_id"] if "mlflow_run_id" in trials else blank
+    columns = [trials.get(name, blank) for name in ("wall_s", "memory_mb", "n_epochs")]
+    objective = trials.get(metric, blank)
+    runs = trials.get("mlflow_run_id", blank)
     keys = zip(*(trials[axis.name] for axis in table.axes), strict=True)
     rows = zip(keys, trials["seed"], trials["state"], objective, *columns, runs, strict=True)
     return [
@@ -222,7 +222,7 @@ def few_epochs(epochs: pd.Series[int]) -> list[int]:
 
 def by_epoch(frame: pd.DataFrame, epochs: Sequence[int]) -> list[list[Any]]:
     """Return the columns of a table by epoch as lists, None where an epoch has no value."""
-    whole = frame.reindex(epochs)
+    whole = frame.reindex(list(epochs))
     return [[rounded(value) for value in whole[name]] for name in whole.columns]
 
 
@@ -239,7 +239,9 @@ def shares_json(
     shares = rows.pivot_table(index=["cell", "epoch"], columns="metric", values="value", aggfunc="mean")
     shares = shares.reindex(columns=list(terms.values())).fillna(0.0)
     known = set(shares.index.get_level_values("cell"))
-    by_cell = {str(cell): by_epoch(shares.loc[cell], epochs) for cell in cells if cell in known}
+    by_cell = {
+        str(cell): by_epoch(shares.loc[[cell]].droplevel("cell"), epochs) for cell in cells if cell in known
+    }
     return {
         "terms": list(terms),
         "epochs": epochs,

@@ -126,7 +126,8 @@ class SweepTable:
         span_s: Seconds from the first to the last recorded epoch, None when no times are recorded.
         objectives: All that a search optimises together, the objective first; empty when there is one.
         trials: One row per trial: trial_id, cell, seed, state, n_epochs, wall_s, error, epoch (the selected
-            one, missing when there is none), guard, guard_epoch, point, mlflow_run_id, one column per axis and one per metric.
+            one, missing when there is none), guard, guard_epoch, point, mlflow_run_id, one column per axis and
+            one per metric.
         history: trial_id, epoch, metric, value; finite values only.
         meanings: Meanings by metric name without the split.
         baselines: Numbers of predictors without training, ``<predictor>/<metric>``.

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.effects import Contrast, Effect, Kind, fit_metric, one_effect, own_error_rate
-from analysis.spread import Array, Fit
+from analysis.spread import Array, Fit, Spreads
 from analysis.table import CellKey, SweepTable
 
 CLUSTER = "cluster"  # column of the trials: what they share
@@ -48,15 +48,24 @@ def estimate_unpaired(
 
 
 def clustered(table: SweepTable, fit: Fit, metric: str, kind: Kind) -> Fit:
-    """Return the fit with the degrees of freedom, by group of cells, that its clusters leave it."""
+    """Return the fit with the degrees of freedom that its clusters leave to every group of cells."""
     clusters = dict(zip(table.trials["seed"], table.trials[CLUSTER], strict=True))
-    rows: dict[int, list[tuple[CellKey, str, float]]] = {}
-    for cell, seeds in table.values(metric).items():
-        for seed, value in seeds.items():
-            deviation = (math.log(value) if kind == "ratio" else value) - fit.means[cell]
-            rows.setdefault(fit.group[cell], []).append((cell, str(clusters[seed]), deviation))
-    dfs = {group: df_of(rows[group], df) for group, df in fit.dfs.items() if group in rows}
-    return replace(fit, dfs={**fit.dfs, **dfs})
+    rows = [
+        (cell, str(clusters[seed]), (math.log(value) if kind == "ratio" else value) - fit.means[cell])
+        for cell, seeds in table.values(metric).items()
+        for seed, value in seeds.items()
+    ]
+    return replace(fit, alone=tuple(replace(spreads, dfs=dfs_of(spreads, rows)) for spreads in fit.alone))
+
+
+def dfs_of(spreads: Spreads, rows: Sequence[tuple[CellKey, str, float]]) -> dict[int, float]:
+    """Return the degrees of freedom by group of one grouping; see `df_of`."""
+    by_group: dict[int, list[tuple[CellKey, str, float]]] = {}
+    for row in rows:
+        by_group.setdefault(spreads.group[row[0]], []).append(row)
+    return {
+        group: df_of(by_group[group], df) if group in by_group else df for group, df in spreads.dfs.items()
+    }
 
 
 def df_of(rows: Sequence[tuple[CellKey, str, float]], df: float) -> float:

@@ -48,8 +48,11 @@ def test_the_exhibits_of_an_analysis_stand_after_the_heatmaps(with_exhibits, tmp
     report = write_report(table, tmp_path / "report")
     page = report.html.read_text()
     places = [
-        page.index(f'id="{name}-title"')
-        for name in ("heatmap_rec_tokens", "targets", "picture_10", "loss_curves")
+        page.index(f'id="{name}"')
+        for name in (
+            *("heatmap", "targets-title", "picture_10-title"),
+            *("heatmap_rec_tokens-title", "loss_curves-title"),  # as they are printed
+        )
     ]
     assert places == sorted(places)
     assert '<th scope="row">a</th><td>0.1235</td><td>–</td><td class="text">met</td>' in page
@@ -63,7 +66,7 @@ def test_pictures_of_the_caller_come_last_and_large_ones_as_png(tmp_path):
     assert (report.folder / "figures" / "picture_4000.svg").stat().st_size > LARGEST_SVG
     assert page.count('src="data:image/png;base64,') == 1
     assert 'alt="Two arms, &quot;side by side&quot;."' in page
-    assert page.index('id="picture_20-title"') > page.index('id="gradient_shares-title"')
+    assert page.index('id="picture_20-title"') > page.index('id="shares-heading"')
     assert report.folder / "figures" / "picture_4000.png" in report.files
 
 

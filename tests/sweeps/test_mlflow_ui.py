@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import TOY_STUDY, write_toy_family
 from tests.servers import free_port
-from tests.sweeps.conftest import sweeps
+from tests.sweeps.conftest import only_sweep, sweeps
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE_MS = 20_000  # for what a page shows
@@ -40,6 +40,8 @@ def swept(tmp_path_factory):
     sweeps("run", "toy.py", "--seeds", 3, "--out", "out", "--address", "local", cwd=folder)
     client = MlflowClient(f"sqlite:///{folder}/out/mlflow.db")
     experiment = client.get_experiment_by_name("toy").experiment_id
+    sweep = json.loads((only_sweep(folder / "out") / "sweep.json").read_text())
+    assert sweep["tracking"] == {"uri": f"sqlite:///{folder}/out/mlflow.db", "experiment_id": experiment}
     (parent,) = client.search_runs([experiment], "tags.kind = 'sweep'")
     trials = [run.info.run_id for run in client.search_runs([experiment], "tags.kind = 'trial'")]
     command = [sys.executable, "-m", "sweeps", "ui", "--out", "out", "--port", str(port)]
