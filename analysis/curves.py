@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis import theme
 from analysis.figures import cell_at, grid_axes, panels
-from analysis.table import MOST_LEVELS, Axis, CellKey, SweepTable
+from analysis.table import FEW_LEVELS, MOST_LEVELS, Axis, CellKey, SweepTable
 from search_spaces.domains import Value, value_text
 from sweeps.records import EpochRow
 
@@ -26,6 +26,7 @@ CHARACTERS = 14  # of a legend's text to an inch
 SHARE_PREFIXES = ("grad_share/encoder/", "grad_share/")
 PANELS_PER_ROW = 5  # of a figure over a single axis
 MOST_ON_A_SIDE = 6  # panels, of a figure over two
+FEW_PANELS = 4  # on a side, where those would be more: a panel costs a tenth of a second
 
 
 def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
@@ -52,9 +53,9 @@ def loss_curves(table: SweepTable, metrics: Sequence[str]) -> Figure | None:
     return figure
 
 
-def few_levels(table: SweepTable) -> SweepTable:
+def few_levels(table: SweepTable, few: int = FEW_LEVELS) -> SweepTable:
     """Return the cells that a figure of many panels has room for."""
-    return table.thinned(MOST_LEVELS if len(table.axes) == 1 else MOST_ON_A_SIDE)
+    return table.thinned(MOST_LEVELS if len(table.axes) == 1 else MOST_ON_A_SIDE, few)
 
 
 def with_history_of(table: SweepTable, metrics: Collection[str]) -> SweepTable:
@@ -119,7 +120,7 @@ def gradient_shares(table: SweepTable) -> Figure | None:
     terms = share_terms(table)
     if not terms:
         return None
-    table = with_history_of(few_levels(table), terms.values())
+    table = with_history_of(few_levels(table, FEW_PANELS), terms.values())
     placed, fixed = share_panels(table)
     n_rows, n_columns = len(placed), len(placed[0])
     with theme.drawing():

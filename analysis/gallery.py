@@ -48,7 +48,11 @@ def gallery(found: Answer, pictures: Sequence[Drawing] = ()) -> list[Drawing | L
 def training_drawings(found: Answer) -> list[Drawing]:
     """Return the curves of a grid: its losses, and who wins its gradient."""
     table, drawings = found.table, []
-    few = "" if curves.few_levels(table) is table else f" Of an axis with many values {FEW_LEVELS} are shown."
+    thinned = curves.few_levels(table) is not table
+    few, fewer = (
+        f" Of an axis with many values {shown} are shown." if thinned else ""
+        for shown in (FEW_LEVELS, curves.FEW_PANELS)
+    )
     metrics = curve_metrics(found)
     if (figure := curves.loss_curves(table, metrics)) is not None:
         drawings.append(
@@ -68,7 +72,7 @@ def training_drawings(found: Answer) -> list[Drawing]:
                 "gradient_shares",
                 "Who wins the gradient",
                 "Share of each weighted loss term in the gradient, before clipping. A term near 100 % decides alone "
-                f"what is learned; the others only look as if they were trained.{few}",
+                f"what is learned; the others only look as if they were trained.{fewer}",
                 "Stacked shares of the loss terms over epochs, one panel per cell; the findings name the leaders.",
                 figure,
             )

@@ -74,13 +74,13 @@ class Axis:
         """Return the place of ``value`` from simple to complex, from 0."""
         return self._places[value]
 
-    def thinned(self, most: int) -> Axis:
+    def thinned(self, most: int, few: int = FEW_LEVELS) -> Axis:
         """Return the axis with few of its values, from the simplest to the most complex, where it has over ``most``."""
         if len(self.values) <= most:
             return self
         last = len(self.values) - 1
-        kept = tuple(self.simplest_first[round(i * last / (FEW_LEVELS - 1))] for i in range(FEW_LEVELS))
-        return replace(self, values=kept, simplicity=tuple(range(FEW_LEVELS)))
+        kept = tuple(self.simplest_first[round(i * last / (few - 1))] for i in range(few))
+        return replace(self, values=kept, simplicity=tuple(range(few)))
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -191,9 +191,9 @@ class SweepTable:
         """Return the states of the trials of one cell."""
         return [str(state) for state in self._cells.states[self._cells.rows.get(cell, [])]]
 
-    def thinned(self, most: int = MOST_LEVELS) -> SweepTable:
+    def thinned(self, most: int = MOST_LEVELS, few: int = FEW_LEVELS) -> SweepTable:
         """Return the cells at few values of every axis with over ``most``: those that a figure has room for."""
-        axes = tuple(axis.thinned(most) for axis in self.axes)
+        axes = tuple(axis.thinned(most, few) for axis in self.axes)
         kept = np.all([self.trials[axis.name].isin(axis.values) for axis in axes], axis=0)
         return self if axes == self.axes else replace(self, axes=axes, trials=self.trials[kept], _index=None)
 

@@ -8,7 +8,7 @@
   const values = known.map((cell) => cell.values[metric][0]), TOP = 40, BOTTOM = 320;
   const described = { ...page.metrics[metric], mode: page.objective.mode };
   const columns = [...page.axes.map(ofAxis), ofObjective()];
-  const width = Math.max(480, 130 * columns.length), gap = (width - 140) / Math.max(1, columns.length - 1);
+  const width = Math.max(480, 130 * columns.length, Math.min(880, place.clientWidth)), gap = (width - 140) / Math.max(1, columns.length - 1);
   const order = known.map((cell) => cell).sort((a, b) => goodness(a.values[metric][0], values, described) - goodness(b.values[metric][0], values, described));
 
   function ofAxis(axis, number) {
@@ -26,7 +26,7 @@
   }
 
   function lines(cell) {
-    const named_ = page.axes.map((axis, i) => `${axis.name}: ${axis.names[cell.at[i]]}`);
+    const named_ = page.axes.map((axis, i) => `${axis.name}: ${axis.numbers ? digits(axis.numbers[cell.at[i]]) : axis.names[cell.at[i]]}`);
     return [`${described.name}: ${interval(cell.values[metric])}`, ...named_, `n = ${cell.values[metric][3]}`];
   }
 
