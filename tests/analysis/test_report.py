@@ -137,3 +137,11 @@ def test_the_losses_of_a_trial_are_drawn_where_they_are_wanted(records, tmp_path
 
 def test_what_is_not_finite_becomes_null():
     assert finite({"a": [float("nan"), float("inf"), 1.0]}) == {"a": [None, None, 1.0]}
+
+
+def test_a_follow_up_says_which_sweep_and_finding_it_follows(planted, tmp_path):
+    table = planted()
+    assert "Follows sweep" not in write_report(table, tmp_path / "first").html.read_text()
+    table.study["follows"] = {"sweep": "0123abcd45", "study": "first_study", "finding": "trade_off"}
+    page = write_report(table, tmp_path / "second").html.read_text()
+    assert "Follows sweep 0123abcd45 of first_study, because of trade_off" in page
