@@ -2,7 +2,7 @@
 
 Within a sweep, trials of one seed share initialisation and data order. Between sweeps nothing of it cancels, so what a
 seed shifts stays in every difference, and a spread that is pooled over forty trials of three seeds each knows that part
-of it from the seeds alone. Taking the trials as independent told a real difference in 7 of 100 comparisons of sweeps
+of it from the seeds alone. Taking the trials as independent told a real difference in 10 of 100 comparisons of sweeps
 with one truth. So the degrees of freedom are those of the two parts together.
 """
 
