@@ -178,7 +178,8 @@ analysis of its study, and what its report claims is held against what was plant
   with its Wilson interval; `undecided` claims nothing. The truth of a finding is its verdict when seeds hardly scatter.
   Findings whose truth stands exactly at a bound, or which speak of what a search happened to draw, are not asked.
 * **any interval misses**: share of reports in which any of the simultaneous 95 % intervals leaves out its true value.
-* **coverage alone**: share of single 95 % intervals that hold their truth.
+* **coverage alone**: share of single 95 % intervals that hold their truth. Comparisons with the best cell, which the data
+  choose, are among them and hold it less often; no claim rests on one of them alone.
 * **effects shown**: share of contrasts with a true effect beyond the margin of 5 % whose simultaneous interval
   excludes "no effect".
 * **findings decided**: share of findings with a known truth that say it.
