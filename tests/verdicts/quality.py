@@ -10,7 +10,7 @@ from typing import Any
 
 from statsmodels.stats.proportion import proportion_confint
 
-from tests.verdicts.settings import Setting
+from tests.verdicts.settings import Setting, all_settings
 from tests.verdicts.simulate import Counts
 
 LARGEST_ERROR = 0.05  # of false claims, and of reports with an interval that misses: what a report promises
@@ -160,7 +160,9 @@ def document(outcomes: Sequence[Outcome]) -> str:
     """Return the page."""
     n, few = (which(outcome.counts.n for outcome in outcomes) for which in (max, min))
     total = sum(outcome.counts.n for outcome in outcomes)
-    parts = [INTRODUCTION.format(command=COMMAND, n=n, few=few, total=total), summary(outcomes)]
+    done, planned = len(outcomes), len(all_settings())
+    ended = [f"This run ended after {done} of {planned} settings."] if done < planned else []
+    parts = [INTRODUCTION.format(command=COMMAND, n=n, few=few, total=total), *ended, summary(outcomes)]
     for study in dict.fromkeys(outcome.setting.study for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.setting.study == study]
         parts += [f"## {study}\n\n{HEAD}\n" + "\n".join(line(outcome) for outcome in own)]
@@ -178,7 +180,8 @@ analysis of its study, and what its report claims is held against what was plant
   with its Wilson interval; `undecided` claims nothing. The truth of a finding is its verdict when seeds hardly scatter.
   Findings whose truth stands exactly at a bound, or which speak of what a search happened to draw, are not asked.
 * **any interval misses**: share of reports in which any of the simultaneous 95 % intervals leaves out its true value.
-* **coverage alone**: share of single 95 % intervals that hold their truth.
+* **coverage alone**: share of single 95 % intervals that hold their truth. Comparisons with the best cell, which
+  the data choose, are among them and hold it less often; no claim rests on one of them alone.
 * **effects shown**: share of contrasts with a true effect beyond the margin of 5 % whose simultaneous interval
   excludes "no effect".
 * **findings decided**: share of findings with a known truth that say it.
