@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.comparison import Comparison, Judged, Shared
-from analysis.report import entry_text, finite
+from analysis.pages import finite, page_text
 from analysis.table import listed
 from sweeps.records import write_atomically
 
@@ -33,21 +33,8 @@ def write_comparison(found: Comparison, folder: Path) -> Path:
 
 def render(found: Comparison) -> str:
     """Return the page, which loads nothing from elsewhere."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"entry": entry_text}
-    page = environment.get_template("comparison.html.j2").render(
-        found=found,
-        badges=BADGES,
-        tables=[(one, metrics_of(found, one), by_cell(found, one)) for one in found.shared],
-    )
-    return "\n".join(line.rstrip() for line in page.splitlines()) + "\n"
+    tables = [(one, metrics_of(found, one), by_cell(found, one)) for one in found.shared]
+    return page_text("comparison.html.j2", {"found": found, "badges": BADGES, "tables": tables})
 
 
 def metrics_of(found: Comparison, one: Shared) -> list[str]:

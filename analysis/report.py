@@ -9,12 +9,10 @@ from __future__ import annotations
 import base64
 import html
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -27,6 +25,7 @@ from analysis.gallery import curve_metrics, gallery
 from analysis.load import load_table
 from analysis.note import NOTE_FILE, note_text
 from analysis.page_data import as_script, is_interactive, page_data
+from analysis.pages import anchor, breakable, finite, page_text
 from analysis.study_file import study_text
 from analysis.table import SweepTable
 from analysis.workbook import write_workbook
@@ -108,19 +107,6 @@ def write_listings(listings: Sequence[Listing], folder: Path) -> list[Path]:
     return files
 
 
-def finite(value: Any) -> Any:
-    """Return JSON-ready data: plain types, None for what is not a finite number."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, str):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
 def embedded(drawing: Drawing, folder: Path) -> str:
     """Return the element of one figure for the page: its SVG, or its PNG where the SVG is large."""
     svg = (folder / f"{drawing.name}.svg").read_text(encoding="utf-8")
@@ -156,70 +142,35 @@ def inline_svg(drawing: Drawing, svg: str) -> str:
     return f'{opening} role="img" aria-labelledby="{drawing.name}-title">{rest}'
 
 
-def entry_text(entry: str | float | int | None) -> str:
-    """Return one entry of a table for the page: four digits of a number, a dash where there is none."""
-    if entry is None or (isinstance(entry, float) and not math.isfinite(entry)):
-        return "–"
-    return f"{entry:.4g}" if isinstance(entry, float) else str(entry)
-
-
-def breakable(text: str) -> str:
-    """Return a name as markup that may break behind its underscores."""
-    from markupsafe import Markup, escape
-
-    return escape(text).replace("_", Markup("_<wbr>"))
-
-
-def anchor(identity: str) -> str:
-    """Return the id of a finding as that of an element, which may hold no space."""
-    return "finding-" + re.sub(r"\s+", "_", identity)
-
-
 def render(found: Answer, shown: Sequence[Drawing | Listing], folder: Path) -> str:
     """Return the page."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"part": template_text}
-    environment.filters |= {"entry": entry_text, "breakable": breakable, "anchor": anchor}
     metrics = dict.fromkeys(
         [*found.figure_metrics, *(m for m in found.table.metrics if m.startswith("test/"))]
     )
     data = page_data(found, curve_metrics(found))
     exhibits = embedded_exhibits(shown, folder / "figures")
     folded = {item.name for item, _ in exhibits if is_interactive(item.name, data)}
-    page = environment.get_template("report.html.j2").render(
-        found=found,
-        table=found.table,
-        exhibits=exhibits,
-        folds=lambda item: item.name in folded,
-        n_folded=len(folded),
-        data=data,
-        script=Markup(as_script(finite(data))),
-        scripts=SCRIPTS,
-        costs=cost_lines(found.table),
-        has_runs=any(trial[-1] for trial in data["trials"]),
-        counts={name: COUNT_TITLES.get(name, name) for name in shown_counts(found.cells)},
-        metrics=list(metrics)[:SHOWN_METRICS],
-        baselines=baselines_by_predictor(found.table),
-        n_trials=len(found.table.trials),
-        most_evidence=MOST_EVIDENCE,
-        next_study=None if found.follow_up is None else study_text(found.follow_up),
-    )
-    return "\n".join(line.rstrip() for line in page.splitlines()) + "\n"
-
-
-def template_text(name: str) -> str:
-    """Return a file of the templates as markup: a script or the style, which is part of the page."""
-    from markupsafe import Markup
-
-    return Markup((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))
+    values = {
+        "found": found,
+        "table": found.table,
+        "exhibits": exhibits,
+        "folds": lambda item: item.name in folded,
+        "n_folded": len(folded),
+        "data": data,
+        "script": Markup(as_script(finite(data))),
+        "scripts": SCRIPTS,
+        "costs": cost_lines(found.table),
+        "has_runs": any(trial[-1] for trial in data["trials"]),
+        "counts": {name: COUNT_TITLES.get(name, name) for name in shown_counts(found.cells)},
+        "metrics": list(metrics)[:SHOWN_METRICS],
+        "baselines": baselines_by_predictor(found.table),
+        "n_trials": len(found.table.trials),
+        "most_evidence": MOST_EVIDENCE,
+        "next_study": None if found.follow_up is None else study_text(found.follow_up),
+    }
+    return page_text("report.html.j2", values, {"breakable": breakable, "anchor": anchor})
 
 
 def baselines_by_predictor(table: SweepTable) -> dict[str, dict[str, float]]:

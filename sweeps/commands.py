@@ -79,7 +79,7 @@ def list_studies(as_json: bool) -> None:
     console().print(table)
 
 
-@cli.command()
+@cli.command(short_help="What a study would run, and what it takes.")
 @click.argument("study")
 @study_options
 @click.option("--time-budget", "time_budget_s", type=DurationType(), help="Say what this time would buy.")
@@ -117,7 +117,7 @@ def plan(
         )
 
 
-@cli.command()
+@cli.command(short_help="Run a study, or what is left of it, and report.")
 @click.argument("study", required=False)
 @study_options
 @uri_option
@@ -147,7 +147,7 @@ def run(
     return run_plan(planned, run_options, uri, options["out"], as_json=as_json)
 
 
-@cli.command()
+@cli.command(short_help="Write the report of a sweep again.")
 @click.argument("sweep", required=False)
 @click.option("--records", type=click.Path(path_type=Path), help="Any folder of records, whoever wrote it.")
 @click.option(
@@ -212,7 +212,7 @@ def report(
         open_page(path)
 
 
-@cli.command()
+@cli.command(short_help="Send what MLflow or object storage lack.")
 @click.argument("sweep", required=False)
 @out_option
 @uri_option
@@ -242,7 +242,7 @@ def sync(sweep: str | None, out: Path, tracking_uri: str | None, as_json: bool) 
     return 1 if any(problems.values()) else 0
 
 
-@cli.command()
+@cli.command(short_help="The sweeps there are, or the trials of one.")
 @click.argument("sweep", required=False)
 @out_option
 @json_option
@@ -260,7 +260,7 @@ def status(sweep: str | None, out: Path, as_json: bool) -> None:
         )
 
 
-@cli.command()
+@cli.command(short_help="Experiment on a trained model or on data.")
 @click.argument("trial")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--data", "data_root", type=click.Path(path_type=Path), help="Your own data.")
@@ -300,7 +300,7 @@ def probe(
         click.echo(f"Not in MLflow: {problem}", err=True)
 
 
-@cli.command()
+@cli.command(short_help="MLflow's UI over this project's store.")
 @out_option
 @uri_option
 @click.option("--port", type=int, default=5000, show_default=True)
@@ -320,7 +320,7 @@ def ui(out: Path, tracking_uri: str | None, port: int) -> None:
     os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(port)])
 
 
-@cli.command()
+@cli.command(short_help="Check that everything a sweep needs is there.")
 @out_option
 @uri_option
 @json_option

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the analysis is imported when there is something to compare
     from analysis.comparison import Comparison
 
 
-@click.command("compare")
+@click.command("compare", short_help="What differs between sweeps, and really.")
 @click.argument("sweeps", nargs=-1, required=True)
 @click.option("--results", type=OutType(), default=OUT, show_default=True, help="Folder of all results.")
 @click.option(

@@ -34,7 +34,7 @@ address_option = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Run a study as a job of a Ray cluster.")
 @click.argument("study")
 @address_option
 @click.option(
@@ -81,7 +81,7 @@ def submit(context: click.Context, /, study: str, **options: Any) -> int:
     return followed(cluster, name, options["as_json"])
 
 
-@click.command()
+@click.command(short_help="The sweeps that are jobs of a cluster.")
 @click.argument("job", required=False)
 @address_option
 @click.option("--follow", is_flag=True, help="Show its log until it ends; then exit as its sweep did.")
@@ -107,7 +107,7 @@ def jobs(job: str | None, address: str | None, follow: bool, as_json: bool) -> i
     return show_job(row_of(cluster.client.get_job_info(name)), as_json)
 
 
-@click.command()
+@click.command(short_help="End a job; what is recorded stays.")
 @click.argument("job")
 @address_option
 @json_option

@@ -10,7 +10,7 @@ import click
 from sweeps.options import json_option, out_option, uri_option
 
 
-@click.command()
+@click.command(short_help="Register the best model of a sweep.")
 @click.argument("sweep")
 @click.option("--name", help="Name of the registered model. [default: the study's]")
 @click.option("--alias", default="champion", show_default=True, help="What shall point to this version.")

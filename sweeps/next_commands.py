@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the analysis is imported when there is something to propose
     from sweeps.plan import Plan
 
 
-@click.command("next")
+@click.command("next", short_help="What to run next, why, at what cost.")
 @click.argument("sweep")
 @out_option
 @click.option("--choose", help="Name of the proposal, or its number. [default: the first]")

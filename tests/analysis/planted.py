@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from search_spaces.globals_autoencoder import SPACE
 from sweeps.plan import axes_of
-from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
+from sweeps.records import EpochRow, TrialRow
 from sweeps.study_files import load_study
-from tests.analysis.scatter import EVEN, Recorder, Scatter
+from tests.analysis.scatter import EVEN, Planting, Recorder, Scatter
 
 METRICS = {
     "rec_tokens": {"mode": "min", "positive": True, "meaning": "masked token error", "unit": ""},
@@ -27,7 +26,7 @@ METRICS = {
 
 
 @dataclass
-class Planted:
+class Planted(Planting):
     """A globals sweep with known truth: log-scale effects on the two losses, seeds and noise.
 
     Args:
@@ -108,13 +107,6 @@ class Planted:
             },
         }
         return {**sweep, **self.overrides}
-
-    def write(self, folder: Path) -> Records:
-        """Write the records and read them back."""
-        writer = RecordWriter(folder, self.sweep())
-        self.fill(writer)
-        writer.compact()
-        return read_records(folder)
 
     def fill(self, writer: Recorder) -> None:
         """Record every trial."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
-from tests.analysis.scatter import EVEN, Recorder, Scatter
+from sweeps.records import EpochRow, TrialRow
+from tests.analysis.scatter import EVEN, Planting, Recorder, Scatter
 
 MEANINGS = {
     "nll_per_pixel": {"mode": "min", "positive": False, "meaning": "negative log likelihood per pixel"},
@@ -84,7 +83,7 @@ ARMS = {
 
 
 @dataclass
-class PlantedArms:
+class PlantedArms(Planting):
     """A sweep over arms with known truth.
 
     Args:
@@ -126,13 +125,6 @@ class PlantedArms:
             "params": {"kl_weight": 5.0, "heteroscedastic_recon_weight": 0.0},
             "provenance": {"git_sha": "5fdd367"},
         }
-
-    def write(self, folder: Path) -> Records:
-        """Write the records and read them back."""
-        writer = RecordWriter(folder, self.sweep())
-        self.fill(writer)
-        writer.compact()
-        return read_records(folder)
 
     def fill(self, writer: Recorder) -> None:
         """Record every trial."""

@@ -6,14 +6,13 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from search_spaces.etrm import SPACE
-from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
-from tests.analysis.scatter import EVEN, Recorder, Scatter
+from sweeps.records import EpochRow, TrialRow
+from tests.analysis.scatter import EVEN, Planting, Recorder, Scatter
 from trainables.etrm.metrics import METRICS
 
 MEANINGS = {
@@ -105,7 +104,7 @@ def recorded(truth: EncoderTruth, z: Any, late: float) -> dict[str, float]:
 
 
 @dataclass
-class PlantedEncoders:
+class PlantedEncoders(Planting):
     """A sweep over arms, or over a grid, with known truth.
 
     Args:
@@ -175,13 +174,6 @@ class PlantedEncoders:
             "params": {n: v for n, v in SPACE.resolve({}).items() if n not in decided} | dict(self.fixed),
             "provenance": {"git_sha": "f99b1bc"},
         }
-
-    def write(self, folder: Path) -> Records:
-        """Write the records and read them back."""
-        writer = RecordWriter(folder, self.sweep())
-        self.fill(writer)
-        writer.compact()
-        return read_records(folder)
 
     def fill(self, writer: Recorder) -> None:
         """Record every trial."""

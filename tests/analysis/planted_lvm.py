@@ -6,16 +6,15 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from search_spaces.lvm import BACKBONES, SPACE
 from sweeps.plan import axes_of
-from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
+from sweeps.records import EpochRow, TrialRow
 from sweeps.study import Objective, Study
-from tests.analysis.scatter import EVEN, Recorder, Scatter
+from tests.analysis.scatter import EVEN, Planting, Recorder, Scatter
 from trainables.lvm.bounds import COPIED_COS
 from trainables.lvm.metrics import METRICS
 
@@ -109,7 +108,7 @@ def recorded(truth: VectorTruth, z: Any, late: float) -> dict[str, float]:
 
 
 @dataclass
-class PlantedVectors:
+class PlantedVectors(Planting):
     """A sweep over arms, backbones and weights with known truth.
 
     Args:
@@ -197,13 +196,6 @@ class PlantedVectors:
             "params": {n: v for n, v in SPACE.resolve({}).items() if n not in decided} | dict(self.fixed),
             "provenance": {"git_sha": "374c6b3"},
         }
-
-    def write(self, folder: Path) -> Records:
-        """Write the records and read them back."""
-        writer = RecordWriter(folder, self.sweep())
-        self.fill(writer)
-        writer.compact()
-        return read_records(folder)
 
     def fill(self, writer: Recorder) -> None:
         """Record every trial."""

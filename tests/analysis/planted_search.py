@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
-from tests.analysis.scatter import EVEN, Recorder, Scatter
+from sweeps.records import EpochRow, TrialRow
+from tests.analysis.scatter import EVEN, Planting, Recorder, Scatter
 
 RULE = {"metric": "valid/K_eff", "below": 1.5, "above": None, "patience": 2, "grace": 1}
 RULE_TEXT = "valid/K_eff < 1.5 for 2 epochs"
@@ -29,7 +28,7 @@ RANGES = {
 
 
 @dataclass
-class PlantedSearch:
+class PlantedSearch(Planting):
     """A search with known truth: the objective is a valley over log10(kl_weight), little else matters.
 
     Args:
@@ -117,13 +116,6 @@ class PlantedSearch:
             "provenance": {"git_sha": "49c5296", "git_dirty": False},
             **self.overrides,
         }
-
-    def write(self, folder: Path) -> Records:
-        """Write the records and read them back."""
-        writer = RecordWriter(folder, self.sweep())
-        self.fill(writer)
-        writer.compact()
-        return read_records(folder)
 
     def fill(self, writer: Recorder) -> None:
         """Record every trial."""

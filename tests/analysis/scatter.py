@@ -1,14 +1,16 @@
-"""How planted trials scatter: tails, spreads that differ between cells, and what all cells of one seed share."""
+"""What planted sweeps share: how they are written, the law of their noise, and what all cells of a seed share."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from sweeps.records import EpochRow, TrialRow
+from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
 
 Swept = Mapping[str, Any]
 
@@ -21,6 +23,25 @@ class Recorder(Protocol):
 
     def record_epoch(self, epoch: EpochRow) -> Any:
         """Take the metrics of one epoch."""
+
+
+class Planting(ABC):
+    """A planted sweep: what it says of itself, and its trials."""
+
+    @abstractmethod
+    def sweep(self) -> dict[str, Any]:
+        """Return the contents of sweep.json."""
+
+    @abstractmethod
+    def fill(self, writer: Recorder) -> None:
+        """Record every trial."""
+
+    def write(self, folder: Path) -> Records:
+        """Write the records and read them back."""
+        writer = RecordWriter(folder, self.sweep())
+        self.fill(writer)
+        writer.compact()
+        return read_records(folder)
 
 
 def even(_swept: Swept) -> float:

@@ -12,7 +12,8 @@ from rich.console import Console
 from analysis.curves import draw_trial_losses
 from analysis.figures import grid_axes, heatmap
 from analysis.load import load_table
-from analysis.report import finite, write_report
+from analysis.pages import finite
+from analysis.report import write_report
 from analysis.verdict_text import report_text
 from search_spaces.globals_autoencoder import SPACE
 from sweeps.study_files import load_study

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from analysis.findings import Finding
 from analysis.load import load_table
-from analysis.report import breakable, write_report
+from analysis.pages import breakable
+from analysis.report import write_report
 from analysis.table import Axis, SweepTable
 from analysis.verdict_text import report_text
 from analysis.verdicts import standing_alone, verdict_tables

@@ -6,13 +6,12 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sweeps.records import EpochRow, Records, RecordWriter, TrialRow, read_records
-from tests.analysis.scatter import EVEN, Recorder, Scatter
+from sweeps.records import EpochRow, TrialRow
+from tests.analysis.scatter import EVEN, Planting, Recorder, Scatter
 
 WEIGHTS, SCHEDULES = (0.1, 1.0, 10.0), ("constant", "linear")
 MEANINGS = {
@@ -28,7 +27,7 @@ def by_weight(*values: float) -> dict[float, float]:
 
 
 @dataclass
-class PlantedWeights:
+class PlantedWeights(Planting):
     """A sweep over weights and schedules with known truth.
 
     Args:
@@ -67,13 +66,6 @@ class PlantedWeights:
             "analysis": "kl_weight",
         }
         return {"schema_version": 1, "sweep_id": "a", "study": study, "axes": axes, "metrics": MEANINGS}
-
-    def write(self, folder: Path) -> Records:
-        """Write the records and read them back."""
-        writer = RecordWriter(folder, self.sweep())
-        self.fill(writer)
-        writer.compact()
-        return read_records(folder)
 
     def fill(self, writer: Recorder) -> None:
         """Record every trial."""
