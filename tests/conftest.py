@@ -111,6 +111,11 @@ def write_toy_family(folder: Path) -> None:
     (package / "__init__.py").write_text(TOY_FAMILY)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put slow tests first: at the end workers then share short ones, instead of waiting for a long one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def toy_study(tmp_path: Path):
     """Write a user's study file with its own family beside it; return a maker of the file's path."""
