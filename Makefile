@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= outputs
 
-# Test workers, for a machine of two cores. Tests that start Ray wait more than they compute, so two more pay there.
-WORKERS ?= 4
+# Test workers, for a machine of two cores: tests that start Ray wait more than they compute, four only for one another.
+WORKERS ?= 3
 FAST_WORKERS ?= 2
 
 SWEEPS ?= 20
