@@ -81,7 +81,7 @@ def test_where_an_autoscaler_runs_trials_wait_for_nodes_that_are_not_there_yet(t
             assert time.monotonic() < deadline
             time.sleep(0.2)
         growing.cluster.add_node(num_cpus=2, num_gpus=4)
-        assert driver.process.wait(120) == 0
+        assert driver.process.wait(300) == 0
     finally:
         growing.stop()
     rows = read_records(only_sweep(tmp_path / "out")).trials.values()
