@@ -39,9 +39,10 @@ def test_no_value_leaves_the_space(planted):
     table = planted(
         globals_by_beta={0.0: 1.0, 1e3: 0.5, 1e4: 0.1}, tokens_by_beta={0.0: 1.0, 1e3: 1.0, 1e4: 1.0}
     )
-    for proposal in answer(table).proposals:
-        for value in proposal.grid.get("globals_beta", ()):
-            SPACE.check("globals_beta", value)
+    proposals = answer(table).proposals
+    values = [value for proposal in proposals for value in proposal.grid.get("globals_beta", ())]
+    assert [SPACE.check("globals_beta", value) for value in values] == values
+    assert len(values) >= 2
 
 
 def test_open_findings_ask_for_the_seeds_that_should_decide_them(planted):
